@@ -1,0 +1,40 @@
+# Thin targets; `make` alone lists them. What they do stands in the scripts and commands they call.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml requirements.lock
+	@scripts/setup "$(PYTHON)"
+
+.PHONY: setup
+setup: $(STAMP) ## create .venv with everything at the locked versions
+
+.PHONY: demo
+demo: $(STAMP) ## the whole story on real servers; ONCE=1 ends it with a verdict
+	@$(BIN)/healer demo $(if $(ONCE),--once)
+
+.PHONY: check
+check: $(STAMP) ## format, lint, types, layers, docstrings, stale bundle
+	@scripts/check
+
+.PHONY: test
+test: $(STAMP) ## everything that has to hold, with real servers
+	@scripts/test
+
+.PHONY: bundle
+bundle: $(STAMP) ## render truth.json into rules/, promtool-tests/, prometheus/, alertmanager/
+	@$(BIN)/healer bundle --truth truth.json --output .
+
+.PHONY: lock
+lock: $(STAMP) ## resolve the dependencies anew into requirements.lock
+	@scripts/lock
+
+.PHONY: clean
+clean: ## remove what was built here; the servers' cache stays
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""What every Healer daemon stands on: time, logging, signals, supervised tasks and sd_notify."""
