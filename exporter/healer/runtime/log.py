@@ -27,7 +27,9 @@ def configure(level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
             structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["ts", "level", "component", "event"], bool_as_flag=False),
+            structlog.processors.LogfmtRenderer(
+                key_order=["ts", "level", "component", "event"], bool_as_flag=False
+            ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),

@@ -1,0 +1,72 @@
+"""A daemon's life: run its tasks until a signal, feed the watchdog, stop within the grace period."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+import structlog
+
+from healer.runtime.notify import Notifier
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+GRACE_SECONDS = 1.5
+"""How long the tasks may take to end after SIGTERM; the process is gone within 2 s."""
+
+
+async def run(
+    tasks: Mapping[str, Callable[[], Awaitable[None]]],
+    *,
+    hangup: Callable[[], None],
+    alive: Callable[[], bool],
+) -> int:
+    """Run `tasks` side by side until SIGTERM or SIGINT; return the exit status.
+
+    A task that ends or raises takes the daemon down with status 1: a monitor that runs on with a part
+    missing is worse than one that its service manager restarts.
+
+    Args:
+        tasks: What to run, by name; each is expected to run until cancelled.
+        hangup: Called on SIGHUP.
+        alive: Asked before each ping of systemd's watchdog: True if real work went on lately.
+    """
+    log = structlog.get_logger(component="daemon")
+    notifier = Notifier()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hangup)
+
+    stopping = asyncio.create_task(stop.wait(), name="signal")
+    running = {asyncio.ensure_future(_named(start), loop=loop): name for name, start in tasks.items()}
+    pings = asyncio.create_task(_feed_watchdog(notifier, alive), name="watchdog")
+    notifier.send("READY=1")
+    await asyncio.wait({stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
+
+    notifier.send("STOPPING=1")
+    ended = [(name, task) for task, name in running.items() if task.done()]
+    for task in (stopping, pings, *running):
+        task.cancel()
+    await asyncio.wait({stopping, pings, *running}, timeout=GRACE_SECONDS)
+    for name, task in ended:
+        error = None if task.cancelled() else task.exception()
+        log.error("task ended by itself", task=name, error=repr(error), exc_info=error)
+    if not ended:
+        log.info("stopped")
+    return 1 if ended else 0
+
+
+async def _named(start: Callable[[], Awaitable[None]]) -> None:
+    await start()
+
+
+async def _feed_watchdog(notifier: Notifier, alive: Callable[[], bool]) -> None:
+    period = notifier.watchdog_seconds()
+    while period is not None:
+        if alive():
+            notifier.send("WATCHDOG=1")
+        await asyncio.sleep(period / 3)

@@ -1,0 +1,1 @@
+"""What Healer's HTTP faces share: listening, the metrics page, health, reload and the landing page."""

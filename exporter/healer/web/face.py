@@ -1,0 +1,115 @@
+"""The routes every Healer daemon has: landing page, /metrics, /-/healthy, /-/ready and /-/reload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+
+from healer import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+"""Sent with every answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """What one daemon shows of itself over HTTP.
+
+    Attributes:
+        title: Its name, such as `Healer exporter`.
+        about: One sentence for the landing page.
+        registry: What /metrics renders.
+        ready: Returns None when ready, else the reason why not, as a short sentence.
+        reload: Reloads the configuration; returns None, or the error text of a reload that failed.
+        links: More paths for the landing page, with what each is.
+    """
+
+    title: str
+    about: str
+    registry: CollectorRegistry
+    ready: Callable[[], str | None]
+    reload: Callable[[], Awaitable[str | None]]
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+def process_registry() -> CollectorRegistry:
+    """Return a registry with the conventional `process_*` and `python_*` metrics and nothing else."""
+    registry = CollectorRegistry(auto_describe=False)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def application(face: Face, *, max_body: int = 1 << 20) -> web.Application:
+    """Return an application with the shared routes; a daemon adds its own to it.
+
+    Args:
+        face: What to show.
+        max_body: The largest request body in bytes; a larger one is refused with 413.
+    """
+    app = web.Application(client_max_size=max_body)
+    app.on_response_prepare.append(_harden)
+
+    async def landing(_: web.Request) -> web.Response:
+        return web.Response(text=_landing(face), content_type="text/html", charset="utf-8")
+
+    async def metrics(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        response = web.Response(body=encode(face.registry), headers={"Content-Type": content_type})
+        response.enable_compression()
+        return response
+
+    async def healthy(_: web.Request) -> web.Response:
+        return web.Response(text=f"{face.title} is healthy.\n")
+
+    async def ready(_: web.Request) -> web.Response:
+        reason = face.ready()
+        if reason is None:
+            return web.Response(text=f"{face.title} is ready.\n")
+        return web.Response(status=503, text=f"{face.title} is not ready: {reason}\n")
+
+    async def reload(_: web.Request) -> web.Response:
+        error = await face.reload()
+        if error is None:
+            return web.Response(text="reloaded\n")
+        return web.Response(
+            status=500, text=f"reload failed, the old configuration stays in force:\n{error}\n"
+        )
+
+    app.router.add_get("/", landing)
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/-/healthy", healthy)
+    app.router.add_get("/-/ready", ready)
+    app.router.add_post("/-/reload", reload)
+    return app
+
+
+async def _harden(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
+    response.headers["Server"] = "healer"
+
+
+def _landing(face: Face) -> str:
+    paths = {"/metrics": "metrics", "/-/healthy": "is it running?", "/-/ready": "is it ready?", **face.links}
+    items = "\n".join(
+        f'<li><a href="{escape(path)}">{escape(path)}</a> {escape(text)}</li>' for path, text in paths.items()
+    )
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escape(face.title)}</title></head>\n'
+        f"<body>\n<h1>{escape(face.title)}</h1>\n<p>{escape(face.about)}</p>\n<ul>\n{items}\n</ul>\n"
+        f"<p>Version {escape(__version__)}</p>\n</body>\n</html>\n"
+    )
