@@ -1,0 +1,1 @@
+"""Beats: what one is, the board of what was last heard, and the buses they are heard on."""

@@ -1,0 +1,112 @@
+"""The board: what was last heard of every service, and since when somebody has been listening.
+
+A slot belongs to one service and is written by the bus that carries it; nothing here reads a clock or does
+I/O. Instants are monotonic seconds (see `healer.runtime.clock`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from healer.beats.decode import Beat, Invalid, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from healer.truth.model import Service
+
+MAX_GAP = 1_000_000
+"""A jump of `i` beyond this is a publisher's new numbering, not a million lost beats."""
+
+
+class Slot:
+    """What is known of one service.
+
+    Attributes:
+        service: The service, as the current truth describes it.
+        since: When this replica began to listen to its channel without a break, or None while it does not.
+        last: When its newest beat was received, or None before the first.
+        beats: Beats heard.
+        lost: Beats that gaps in `i` say were missed.
+        restarts: Times that `i` went back.
+        skew: Receipt minus the publisher's `ts` of the newest beat that had one, in seconds, or None.
+        invalid: Messages that were no beat, by reason.
+    """
+
+    __slots__ = ("beats", "counter", "invalid", "last", "lost", "restarts", "service", "since", "skew")
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.since: float | None = None
+        self.last: float | None = None
+        self.beats = 0
+        self.lost = 0
+        self.restarts = 0
+        self.skew: float | None = None
+        self.counter: int | None = None
+        self.invalid: dict[Invalid, int] = {}
+
+    def hear(self, payload: bytes, now: float, wall: float) -> Invalid | None:
+        """Take in a message received at `now` (monotonic) and `wall` (epoch seconds).
+
+        Returns:
+            None for a beat, else why it was none; then only `invalid` has changed.
+        """
+        beat = decode(payload)
+        if isinstance(beat, Invalid):
+            return self._refuse(beat)
+        if beat.name is not None and beat.name != self.service.name:
+            return self._refuse(Invalid.OTHER_SERVICE)
+        self._accept(beat, now, wall)
+        return None
+
+    def _refuse(self, reason: Invalid) -> Invalid:
+        self.invalid[reason] = self.invalid.get(reason, 0) + 1
+        return reason
+
+    def _accept(self, beat: Beat, now: float, wall: float) -> None:
+        self.last = now
+        self.beats += 1
+        if beat.ts is not None:
+            self.skew = wall - beat.ts
+        if beat.i is None:
+            return
+        if self.counter is not None:
+            step = beat.i - self.counter
+            if step < 0:
+                self.restarts += 1
+            elif 1 < step <= MAX_GAP:
+                self.lost += step - 1
+        self.counter = beat.i
+
+
+class Board:
+    """The slots of all services of the current truth."""
+
+    def __init__(self) -> None:
+        self._slots: dict[tuple[str, str, str], Slot] = {}
+
+    def __iter__(self) -> Iterator[Slot]:
+        """Iterate over the slots in the truth's order."""
+        return iter(self._slots.values())
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def adopt(self, services: Iterable[Service]) -> None:
+        """Make the board that of `services`.
+
+        A service that keeps its name, bus and channel keeps what was heard of it; a changed interval or
+        timeout does not unhear a beat. A service that is gone leaves no trace.
+        """
+        old = self._slots
+        self._slots = {}
+        for service in services:
+            key = (service.name, service.bus, service.channel)
+            slot = old.get(key) or Slot(service)
+            slot.service = service
+            self._slots[key] = slot
+
+    def on_bus(self, bus: str) -> dict[str, Slot]:
+        """Return the slots of one bus by channel."""
+        return {slot.service.channel: slot for slot in self._slots.values() if slot.service.bus == bus}

@@ -1,0 +1,251 @@
+"""One Redis bus: subscribe to its channels, hear beats, notice silence that is not the services', come back.
+
+A subscription that says nothing proves nothing: a half-open connection raises no error. The listener
+therefore publishes its own beat over a second connection and must hear it back within the `Cadence` of the
+bus; if not, the bus is deaf: it shows as down, nothing on it counts as watched, and the connection is made anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from redis.asyncio import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import EqualJitterBackoff, NoBackoff
+from redis.exceptions import RedisError
+
+from healer.beats.cadence import Cadence
+from healer.beats.decode import Beat, decode
+from healer.beats.pulse import Identity, Pulse
+from healer.runtime.log import Throttle
+from healer.runtime.redact import safe_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from redis.asyncio.connection import AbstractConnection
+
+    from healer.beats.board import Slot
+    from healer.runtime.clock import Clock
+    from healer.truth.model import Bus
+
+CONNECT_SECONDS = 5.0
+"""How long connecting and logging in may take."""
+
+CHUNK = 1000
+"""Channels in one SUBSCRIBE: large enough to be fast, small enough that no other client of the bus waits."""
+
+BATCH = 256
+"""Messages taken in before the event loop gets its turn."""
+
+COMPLAINT_SECONDS = 60.0
+"""A bus that stays away, or keeps carrying messages that are no beats, is logged this often at most."""
+
+
+class DeafError(Exception):
+    """The own beat did not come back in time."""
+
+
+class BusListener:
+    """Keeps one bus subscribed, whatever happens to it.
+
+    Attributes:
+        bus: The bus, as the truth names it.
+        identity: Who beats back to itself here.
+        up: Connected, subscribed, and the own beat was heard within the cadence.
+        reconnects: Connections made after the first.
+        loopback: When the own beat was last heard back (monotonic), or None.
+        active: When the listener last did something, if only fail to connect (monotonic).
+    """
+
+    def __init__(self, bus: Bus, identity: Identity, clock: Clock) -> None:
+        self.bus = bus
+        self.identity = identity
+        self.up = False
+        self.reconnects = 0
+        self.loopback: float | None = None
+        self.active = clock.monotonic()
+        self._clock = clock
+        self._slots: dict[str, Slot] = {}
+        self._cadence = Cadence(1.0, 2.0)
+        self._steer = asyncio.Event()
+        self._subscribed: set[str] = set()
+        self._connected_before = False
+        self._down_since: float | None = clock.monotonic()
+        self._throttle = Throttle(clock, COMPLAINT_SECONDS)
+        self._log = structlog.get_logger(component="bus", bus=bus.name, url=safe_url(bus.url))
+
+    def assign(self, slots: Mapping[str, Slot], cadence: Cadence) -> None:
+        """Listen to exactly the channels of `slots`, by channel.
+
+        Only the difference is subscribed and unsubscribed; what stays is not interrupted.
+        """
+        for channel, slot in slots.items():
+            before = self._slots.get(channel)
+            if before is not None and before is not slot:
+                slot.since = None if before.since is None else self._clock.monotonic()
+        self._slots = dict(slots)
+        self._cadence = cadence
+        self._steer.set()
+
+    async def run(self) -> None:
+        """Hold the subscription until cancelled; every failure is logged, waited out and tried again."""
+        backoff = EqualJitterBackoff(cap=5.0, base=0.1)
+        failures = 0
+        while True:
+            was_up = False
+            try:
+                await self._session()
+            except (RedisError, OSError, UnicodeError, DeafError) as error:
+                was_up = self.up
+                self._lost(error)
+            finally:
+                self.close_eyes()
+            failures = 0 if was_up else failures + 1
+            await asyncio.sleep(backoff.compute(failures))
+
+    async def _session(self) -> None:
+        """Connect, subscribe and listen, until something fails."""
+        pool = ConnectionPool.from_url(
+            self.bus.url,
+            protocol=2,
+            socket_timeout=None,
+            socket_connect_timeout=CONNECT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        # The pool is only the library's way from a URL (TLS, ACL user, unix socket) to a connection.
+        connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call] # redis-py's gap
+        pulse = Pulse(self.bus.url, self.identity, self._clock)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await connection.connect()
+            if self._connected_before:
+                self.reconnects += 1
+            self._connected_before = True
+            await _first_failure(
+                self._read(connection),
+                self._follow(connection),
+                self._guard(pulse),
+                pulse.run(lambda: self._cadence.period),
+            )
+        finally:
+            await connection.disconnect(nowait=True)
+
+    async def _read(self, connection: AbstractConnection) -> None:
+        """Take in what the bus sends; give way to the event loop after every `BATCH` messages."""
+        while True:
+            for _ in range(BATCH):
+                self._take(await connection.read_response())
+            await asyncio.sleep(0)
+
+    def _take(self, message: Any) -> None:
+        kind, name = message[0], message[1].decode(errors="replace")
+        if kind == b"message":
+            self._hear(name, message[2])
+        elif kind == b"subscribe":
+            slot = self._slots.get(name)
+            if slot is not None:
+                slot.since = self._clock.monotonic()
+
+    def _hear(self, channel: str, payload: bytes) -> None:
+        now = self._clock.monotonic()
+        if channel == self.identity.channel:
+            beat = decode(payload)
+            if isinstance(beat, Beat) and beat.id == self.identity.replica:
+                self._prove(now)
+        slot = self._slots.get(channel)
+        if slot is None:
+            return
+        reason = slot.hear(payload, now, self._clock.wall())
+        if reason is None:
+            return
+        held = self._throttle.admit("invalid")
+        if held is not None:
+            self._log.warning(
+                "message is no beat",
+                channel=channel,
+                reason=reason.value,
+                bytes=len(payload),
+                more_like_it=held,
+            )
+
+    def _prove(self, now: float) -> None:
+        """Note that the own beat came back: the bus carries, and we hear."""
+        self.loopback = now
+        if self.up:
+            return
+        self.up = True
+        away = 0.0 if self._down_since is None else now - self._down_since
+        self._down_since = None
+        self._log.info("hearing", channels=len(self._slots), after_sec=round(away, 1))
+
+    async def _follow(self, connection: AbstractConnection) -> None:
+        """Subscribe what was assigned, now and whenever the assignment changes."""
+        self._subscribed = set()
+        while True:
+            self._steer.clear()
+            wanted = {*self._slots, self.identity.channel}
+            for command, channels in (
+                ("UNSUBSCRIBE", self._subscribed - wanted),
+                ("SUBSCRIBE", wanted - self._subscribed),
+            ):
+                for chunk in _chunks(sorted(channels), CHUNK):
+                    await connection.send_command(command, *chunk)
+            self._subscribed = wanted
+            await self._steer.wait()
+
+    async def _guard(self, pulse: Pulse) -> None:
+        """Raise `DeafError` once the own beat has not been heard for too long.
+
+        A tick that comes late says that this process stood still, not the bus: what the bus has sent
+        meanwhile is yet to be read, so judgement waits for the next tick.
+        """
+        heard_by = self._clock.monotonic()
+        tick = heard_by
+        while True:
+            pause = self._cadence.period / 2
+            await asyncio.sleep(pause)
+            late = self._clock.monotonic() - tick - pause
+            tick = self.active = self._clock.monotonic()
+            silence = tick - max(heard_by, self.loopback or 0.0)
+            if silence > self._cadence.deaf_after and late < pause:
+                reason = pulse.error or "published, but not delivered"
+                raise DeafError(f"own beat not heard back for {silence:.1f} s ({reason})")
+
+    def _lost(self, error: Exception) -> None:
+        self.active = self._clock.monotonic()
+        if self._down_since is None:
+            self._down_since = self.active
+        if self.up:
+            self._throttle.admit("away")
+            self._log.warning("lost", error=str(error) or type(error).__name__)
+        elif self._throttle.admit("away") is not None:
+            away = self.active - self._down_since
+            self._log.warning(
+                "cannot hear", error=str(error) or type(error).__name__, down_sec=round(away, 1)
+            )
+
+    def close_eyes(self) -> None:
+        """Show the bus as down and nothing on it as watched."""
+        self.up = False
+        for slot in self._slots.values():
+            slot.since = None
+
+
+async def _first_failure(*parts: Any) -> None:
+    """Run coroutines side by side; when one ends, end the others and raise what it raised."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _chunks(channels: list[str], size: int) -> Iterable[list[str]]:
+    return (channels[start : start + size] for start in range(0, len(channels), size))

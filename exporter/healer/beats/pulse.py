@@ -1,0 +1,82 @@
+"""The exporter's own heartbeat on one bus: published over a connection of its own, to be heard back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from healer.runtime.clock import Clock
+
+TIMEOUT_SECONDS = 2.0
+"""How long one publication may take, connecting included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who beats, and where.
+
+    Attributes:
+        name: The `svc` of the beat.
+        channel: Where it is published, on every bus.
+        replica: The `id` that tells this replica's beats from another's.
+    """
+
+    name: str
+    channel: str
+    replica: str
+
+
+class Pulse:
+    """Publishes the own beat on a bus; keeps why the last attempt failed.
+
+    Attributes:
+        error: Why the newest publication failed, or None if it did not.
+    """
+
+    def __init__(self, url: str, identity: Identity, clock: Clock) -> None:
+        self.error: str | None = None
+        self._identity = identity
+        self._clock = clock
+        self._count = 0
+        self._redis = Redis.from_url(
+            url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+
+    async def run(self, period: Callable[[], float]) -> None:
+        """Publish now and every `period()` seconds, until cancelled."""
+        try:
+            while True:
+                await self._publish()
+                await asyncio.sleep(period())
+        finally:
+            await self._redis.aclose()
+
+    async def _publish(self) -> None:
+        self._count += 1
+        beat = {
+            "svc": self._identity.name,
+            "i": self._count,
+            "ts": int(self._clock.wall()),
+            "id": self._identity.replica,
+        }
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await self._redis.publish(self._identity.channel, msgspec.json.encode(beat))
+        except (RedisError, OSError) as error:
+            self.error = f"{type(error).__name__}: {error}"
+        else:
+            self.error = None

@@ -1,0 +1,75 @@
+"""Wires the exporter process together: truth in, buses heard, metrics out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import structlog
+
+from healer.exporter.metrics import HeartbeatCollector
+from healer.exporter.wiring import Wiring
+from healer.runtime import daemon
+from healer.runtime.clock import Anchor, SystemClock
+from healer.truth.store import StoreError, fetch, watch
+from healer.web.face import Face, application, process_registry
+from healer.web.listen import Address, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str, str]) -> int:
+    """Run the exporter until a signal; return the exit status.
+
+    Args:
+        listen: Where to serve /metrics; answered before any bus is.
+        truth_url: Redis URL of the bus that holds the truth.
+        truth_key: The key that holds it.
+        env: The environment variables that a truth may be completed from.
+
+    Raises:
+        ListenError: `listen` cannot be listened on.
+    """
+    log = structlog.get_logger(component="exporter")
+    clock = SystemClock()
+    replica = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
+    wiring = Wiring(env, replica, clock)
+    source = f"{truth_key} in Redis"
+
+    async def adopt(raw: bytes) -> None:
+        wiring.adopt(raw, source)
+
+    async def reload() -> str | None:
+        try:
+            raw = await fetch(truth_url, truth_key)
+        except StoreError as error:
+            wiring.refuse(str(error))
+            return str(error)
+        return wiring.adopt(raw, source)
+
+    reloads: set[asyncio.Task[str | None]] = set()
+
+    def hangup() -> None:
+        task = asyncio.get_running_loop().create_task(reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    registry = process_registry()
+    registry.register(HeartbeatCollector(wiring, Anchor(clock)))
+    face = Face(
+        title="Healer exporter",
+        about="Hears the heartbeats that truth.json wires up and shows Prometheus when each was last heard.",
+        registry=registry,
+        ready=wiring.waiting_for,
+        reload=reload,
+    )
+    async with serving(application(face), listen) as url:
+        log.info("serving", url=url)
+        return await daemon.run(
+            {"wiring": wiring.run, "truth": lambda: watch(truth_url, truth_key, adopt)},
+            hangup=hangup,
+            alive=wiring.alive,
+        )
