@@ -19,9 +19,6 @@ class Source(StrEnum):
     """How a service beats: what the exporter has to do to hear it."""
 
     PUBSUB = "pubsub"
-    KEY = "key"
-    FILE = "file"
-    PUSH = "push"
 
 
 def warmup_seconds(interval: float, timeout: float) -> float:
@@ -54,7 +51,7 @@ class Service:
     Attributes:
         name: The `svc` label; unique in a truth.
         bus: Name of the bus that carries its beats.
-        channel: The Redis channel (or key, or file path, by `source`) that is its heartbeat.
+        channel: The Redis channel that is its heartbeat.
         interval: Seconds between two beats, as promised.
         timeout: Seconds of silence after which the service is missing.
         source: How it beats.
@@ -75,7 +72,9 @@ class Service:
     severity: str = "critical"
     team: str | None = None
     runbook: str | None = None
-    origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False, repr=False)
+    origins: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False, repr=False
+    )
 
     @property
     def warmup(self) -> float:
@@ -94,6 +93,7 @@ class Monitor:
         timeout: Seconds after which Healer itself counts as missing.
         alerts_channel: Where the sentinel publishes events.
         alerts_bus: Name of the bus that carries `alerts_channel` and the `health:<svc>` keys.
+        origins: For each of the other attributes where its value comes from, as in `Service`.
     """
 
     name: str = "healer"
@@ -102,6 +102,9 @@ class Monitor:
     timeout: float = 30.0
     alerts_channel: str = "healer:alerts"
     alerts_bus: str = "system-redis"
+    origins: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False, repr=False
+    )
 
 
 @dataclass(frozen=True, slots=True)

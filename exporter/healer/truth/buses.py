@@ -1,0 +1,177 @@
+"""Finds the Redis URL of every bus, and refuses URLs that could never connect."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+import redis
+
+from healer.truth.blocks import Given, alike, text_fault
+from healer.truth.document import Members
+from healer.truth.model import Bus
+from healer.truth.problems import path_text, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from healer.truth.blocks import Block
+    from healer.truth.problems import Problems
+
+EXPECTED_URL = "a URL such as redis://host:6379"
+HOST = re.compile(r"[\w.:-]+")
+DATABASE = re.compile(r"/?\d{0,9}")
+DEFAULT_PORT = 6379
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Somebody's need of a bus: its name, and the URL that the same block gives for it, if any."""
+
+    bus: Given[str]
+    url: Given[str] | None
+
+
+def resolve(root: Block, uses: Sequence[Use], problems: Problems) -> tuple[tuple[Bus, ...], tuple[Bus, ...]]:
+    """Return the buses that are used, and those plus the ones that the document only declares.
+
+    Both are sorted by name. A bus whose URL is wrong is noted and left out.
+    """
+    declared = root.block("buses", "an object of buses by name")
+    by_name: dict[str, list[Use]] = {}
+    for use in uses:
+        by_name.setdefault(use.bus.value, []).append(use)
+    used = [bus for name, its in sorted(by_name.items()) if (bus := _used(name, its, declared, problems))]
+    idle = [
+        bus for name in declared.members if name not in by_name and (bus := _idle(name, declared, problems))
+    ]
+    return tuple(used), tuple(sorted([*used, *idle], key=lambda bus: bus.name))
+
+
+def redis_url(block: Block, key: str) -> Given[str] | None:
+    """Return the Redis URL at `key` of a block; None if it is absent or, noted, wrong."""
+    url = block.text(key, EXPECTED_URL)
+    if url is None:
+        return None
+    fault = url_fault(url.value)
+    if fault is not None:
+        block.wrong(key, EXPECTED_URL, fault)
+        return None
+    return url
+
+
+def url_fault(url: str) -> str | None:
+    """Return what to do about a URL that redis-py could not use, else None. Never quotes the URL."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "The port is a number from 1 to 65535, an IPv6 address stands in brackets."
+    if parts.scheme not in {"redis", "rediss", "unix"}:
+        return "It starts with redis://, rediss:// (TLS) or unix://."
+    if parts.fragment or "@" in parts.path + parts.query:
+        return "In a password, write @ as %40, # as %23, / as %2F and ? as %3F."
+    if parts.scheme == "unix":
+        fault = None if parts.path else "A socket's path follows: unix:///run/redis/redis.sock."
+    else:
+        fault = _server_fault(parts, port)
+    return fault or _client_fault(url)
+
+
+def _server_fault(parts: SplitResult, port: int | None) -> str | None:
+    host = parts.hostname or ""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        host = ""
+    if not HOST.fullmatch(host):
+        return "A host name or address follows the //."
+    if port == 0:
+        return "The port is a number from 1 to 65535."
+    if not DATABASE.fullmatch(parts.path):
+        return "Only a database number may follow the host: redis://host:6379/0."
+    return None
+
+
+def _client_fault(url: str) -> str | None:
+    try:
+        # Opens no socket; it only takes the URL apart as the real client will.
+        redis.ConnectionPool.from_url(url).make_connection()
+    except (ValueError, TypeError, redis.RedisError):
+        return "What follows the ? is no option of the Redis client."
+    return None
+
+
+def _used(name: str, uses: Sequence[Use], declared: Block, problems: Problems) -> Bus | None:
+    given = [use.url for use in uses if use.url is not None]
+    if name in declared:
+        entry = declared.block(name, 'an object like {"url": "redis://host:6379"}')
+        url = redis_url(entry, "url")
+        if url is not None:
+            _note_differing(name, url, given, problems)
+            return Bus(name, url.value, url.origin)
+        if not given and entry.sound and "url" not in entry and isinstance(declared.members[name], Members):
+            entry.wrong("url", EXPECTED_URL, found="nothing")
+            return None
+    elif declared.members and not given:
+        meant = alike(name, declared.members)
+        known = ", ".join(declared.members)
+        hint = f"Did you mean {meant}?" if meant else f"Or add buses[{shown_name(name)}] with its url."
+        for use in uses:
+            problems.error(use.bus.path, shown(name), f"one of the buses in `buses`: {known}", hint)
+        return None
+    if given:
+        for other in given[1:]:
+            if _server(other.value) != _server(given[0].value):
+                expected = (
+                    f"the same as {given[0].origin}, {shown(given[0].value)}: both are on the bus {name}"
+                )
+                hint = f"Say once which is right: buses.{name}.url."
+                problems.error(other.path, shown(other.value), expected, hint)
+        return Bus(name, given[0].value, given[0].origin)
+    return _by_name(name, uses, problems)
+
+
+def _by_name(name: str, uses: Sequence[Use], problems: Problems) -> Bus | None:
+    url = f"redis://{name}:{DEFAULT_PORT}"
+    if url_fault(url) is None and urlsplit(url).hostname == name.lower():
+        return Bus(name, url)
+    for use in uses:
+        hint = f"Or add buses[{shown_name(name)}] with its url."
+        problems.error(use.bus.path, shown(name), "a bus name that is a host name", hint)
+    return None
+
+
+def _idle(name: str, declared: Block, problems: Problems) -> Bus | None:
+    value = declared.members[name]
+    url = value.get("url") if isinstance(value, Members) else value
+    if isinstance(url, str) and text_fault(url) is None and text_fault(name) is None and not url_fault(url):
+        return Bus(name, url, path_text(declared.at(name, "url")))
+    problems.warn(
+        declared.at(name),
+        shown(url),
+        EXPECTED_URL,
+        "Nothing beats on this bus, so it is left out; it is not seeded.",
+    )
+    return None
+
+
+def _note_differing(name: str, url: Given[str], others: Sequence[Given[str]], problems: Problems) -> None:
+    for other in others:
+        if _server(other.value)[-2:] != _server(url.value)[-2:]:
+            hint = f"{url.origin} counts. If the service beats elsewhere, it will be missing."
+            problems.warn(other.path, shown(other.value), f"{shown(url.value)} as in buses.{name}", hint)
+
+
+def _server(url: str) -> tuple[str, str | None, str | None, str | None, int | str]:
+    """Return what makes two URLs the same server; the database does not: channels span all of them."""
+    parts = urlsplit(url)
+    where = parts.path if parts.scheme == "unix" else parts.port or DEFAULT_PORT
+    return parts.scheme, parts.username, parts.password, parts.hostname, where
+
+
+def shown_name(name: str) -> str:
+    """Return a bus name as it is written in JSON, for a hint."""
+    return shown(name).removesuffix(" (string)")
