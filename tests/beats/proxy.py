@@ -1,0 +1,70 @@
+"""A TCP proxy that can stop carrying bytes without closing anything, as a half-open connection does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Self
+
+
+class Proxy:
+    """Forwards connections to a port; `silence` holds back what the server sends.
+
+    Attributes:
+        port: Where it listens on loopback.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.port = 0
+        self._target = target
+        self._silenced: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def silence(self) -> None:
+        """Stop passing on what the server sends on every connection there is; new ones work."""
+        self._silenced |= self._clients
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._clients.add(writer)
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            await asyncio.gather(
+                self._pump(reader, upstream_writer, writer=None),
+                self._pump(upstream_reader, writer, writer=writer),
+            )
+        finally:
+            self._clients.discard(writer)
+            self._tasks.discard(task)
+            for end in (writer, upstream_writer):
+                end.close()
+                with contextlib.suppress(OSError):
+                    await end.wait_closed()
+
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, writer: asyncio.StreamWriter | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(1 << 16):
+                if writer is None or writer not in self._silenced:
+                    sink.write(data)
+                    await sink.drain()
+        sink.close()

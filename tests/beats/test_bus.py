@@ -1,0 +1,165 @@
+"""The listener on a real bus: it hears, it knows when it does not, and it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from redis.asyncio import Redis
+
+from healer.beats.decode import Invalid
+
+from .conftest import service, until
+from .proxy import Proxy
+
+
+async def publish(url: str, channel: str, *payloads: bytes | str) -> None:
+    async with Redis.from_url(url) as redis:
+        for payload in payloads:
+            await redis.publish(channel, payload)
+
+
+async def test_a_beat_is_heard_and_redis_counts_the_subscriber(redis_server, listening) -> None:
+    server = await redis_server()
+    ears = await listening(server.url, service("mesh"), service("massive"))
+    await until(lambda: ears.listener.up)
+    async with Redis.from_url(server.url) as redis:
+        counted = await redis.pubsub_numsub("mesh:heartbeat", "massive:heartbeat", "healer:heartbeat")
+    assert [count for _, count in counted] == [1, 1, 1]
+    await publish(server.url, "mesh:heartbeat", '{"svc":"mesh","i":1,"ts":1}')
+    await until(lambda: ears.slot("mesh").beats == 1)
+    assert ears.slot("massive").last is None
+    assert ears.slot("massive").since is not None
+
+
+async def test_messages_that_are_no_beats_are_counted_and_change_nothing_else(
+    redis_server, listening
+) -> None:
+    server = await redis_server()
+    ears = await listening(server.url, service("mesh"))
+    await until(lambda: ears.listener.up)
+    garbage = [b"", b"x" * 10_000_000, b"\xff\xfe", b"[1]", b"NaN", b'{"svc":"massive"}']
+    await publish(server.url, "mesh:heartbeat", *garbage)
+    slot = ears.slot("mesh")
+    await until(lambda: sum(slot.invalid.values()) == len(garbage))
+    assert set(slot.invalid) == set(Invalid)
+    assert (slot.beats, slot.last, slot.lost, slot.restarts) == (0, None, 0, 0)
+    assert ears.listener.up
+
+
+async def test_a_killed_bus_is_down_at_once_and_heard_again_once_it_is_back(redis_server, listening) -> None:
+    server = await redis_server()
+    ears = await listening(server.url, service("mesh"))
+    await until(lambda: ears.listener.up)
+    before = ears.slot("mesh").since
+    await server.kill()
+    await until(lambda: not ears.listener.up, seconds=0.5)
+    assert ears.slot("mesh").since is None
+    await server.restart()
+    await until(lambda: ears.listener.up)
+    assert ears.slot("mesh").since > before
+    assert ears.listener.reconnects == 1
+
+
+async def test_a_bus_that_is_not_there_yet_is_waited_for(redis_server, listening) -> None:
+    server = await redis_server()
+    await server.kill()
+    ears = await listening(server.url, service("mesh"))
+    await asyncio.sleep(0.3)  # long enough for some attempts to fail
+    assert not ears.listener.up
+    await server.restart()
+    await until(lambda: ears.listener.up)
+    assert ears.listener.reconnects == 0
+
+
+async def test_a_frozen_bus_is_known_deaf_before_a_service_could_be_missed(redis_server, listening) -> None:
+    server = await redis_server()
+    ears = await listening(server.url, service("mesh"))
+    await until(lambda: ears.listener.up)
+    await server.pause()
+    took = await until(lambda: not ears.listener.up)
+    mesh = service("mesh")
+    assert took < mesh.timeout
+    assert ears.slot("mesh").since is None
+    await server.resume()
+    await until(lambda: ears.listener.up)
+
+
+async def test_a_half_open_connection_is_made_anew(redis_server, listening) -> None:
+    server = await redis_server()
+    async with Proxy(server.port) as proxy:
+        ears = await listening(proxy.url, service("mesh"))
+        await until(lambda: ears.listener.up)
+        proxy.silence()
+        assert await until(lambda: not ears.listener.up) < service("mesh").timeout
+        await until(lambda: ears.listener.up)
+        await publish(server.url, "mesh:heartbeat", "{}")
+        await until(lambda: ears.slot("mesh").beats == 1)
+
+
+async def test_a_client_kill_is_recovered_from(redis_server, listening) -> None:
+    server = await redis_server()
+    ears = await listening(server.url, service("mesh"))
+    await until(lambda: ears.listener.up)
+    async with Redis.from_url(server.url) as redis:
+        await redis.client_kill_filter(_type="pubsub")
+    await until(lambda: ears.listener.reconnects == 1)
+    await until(lambda: ears.listener.up)
+
+
+async def test_a_new_assignment_subscribes_the_difference_only(redis_server, listening) -> None:
+    server = await redis_server()
+    ears = await listening(server.url, service("mesh"), service("massive"))
+    await until(lambda: ears.listener.up)
+    since = ears.slot("mesh").since
+    ears.assign(service("mesh"), service("vexy_ai"))
+    await until(lambda: ears.slot("vexy_ai").since is not None)
+    assert ears.slot("mesh").since == since
+    async with Redis.from_url(server.url) as redis:
+        counted = await redis.pubsub_numsub("mesh:heartbeat", "massive:heartbeat", "vexy_ai:heartbeat")
+        (subscriber,) = await redis.client_list(_type="pubsub")
+    assert [count for _, count in counted] == [1, 0, 1]
+    assert subscriber["sub"] == "3"
+    assert ears.listener.reconnects == 0
+
+
+async def test_a_renamed_service_on_the_same_channel_is_watched_from_now(redis_server, listening) -> None:
+    server = await redis_server()
+    ears = await listening(server.url, service("mesh"))
+    await until(lambda: ears.listener.up)
+    since = ears.slot("mesh").since
+    ears.assign(service("mesh2", channel="mesh:heartbeat"))
+    assert ears.slot("mesh2").since > since
+
+
+async def test_a_refused_login_is_said_once_and_without_the_password(redis_server, listening) -> None:
+    server = await redis_server()
+    async with Redis.from_url(server.url) as redis:
+        await redis.config_set("requirepass", "right")
+    wrong = server.url.replace("redis://", "redis://:wr0ng-secret@")
+    with structlog.testing.capture_logs() as lines:
+        ears = await listening(wrong, service("mesh"))
+        await asyncio.sleep(1.0)  # several attempts
+    assert not ears.listener.up
+    (line,) = lines
+    assert (line["event"], line["bus"]) == ("cannot hear", "test")
+    assert "invalid username-password pair" in line["error"]
+    assert "wr0ng-secret" not in str(line)
+
+
+async def test_another_replica_s_beat_is_no_proof_of_hearing(redis_server, listening) -> None:
+    server = await redis_server()
+    async with Proxy(server.port) as proxy:
+        ears = await listening(proxy.url, service("mesh"))
+        await until(lambda: ears.listener.up)
+        heard = ears.listener.loopback
+        await publish(server.url, "healer:heartbeat", '{"svc":"healer","i":1,"ts":1,"id":"other"}')
+        await until(lambda: ears.listener.loopback != heard)
+        # Own beats go on; what matters is that a foreign one on a bus that never was up does not raise it.
+    async with Redis.from_url(server.url) as redis:
+        await redis.execute_command("ACL", "SETUSER", "mute", "on", ">pw", "allchannels", "+@all", "-publish")
+    mute = await listening(server.url.replace("redis://", "redis://mute:pw@"), service("mesh"))
+    for _ in range(10):
+        await publish(server.url, "healer:heartbeat", '{"svc":"healer","i":1,"ts":1,"id":"other"}')
+        await asyncio.sleep(0.05)  # a foreign beat every 50 ms, faster than own beats would come
+    assert not mute.listener.up
