@@ -61,6 +61,7 @@ class Block:
         self.path = path
         self.sound = True
         self._problems = problems
+        self._blocks: dict[str, Block] = {}
 
     def __contains__(self, key: str) -> bool:
         return key in self.members
@@ -97,13 +98,17 @@ class Block:
             if key not in known and meant and meant not in self.members:
                 yield key, meant
 
-    def block(self, key: str, expected: str = "an object") -> Block:
+    def block(self, key: str, expected: str = "an object", hint: str = "") -> Block:
         """Return the object at `key`; an empty one if it is absent or, noted, no object."""
-        value = self.members.get(key, Members([]))
-        if not isinstance(value, Members):
-            self.wrong(key, expected)
-            value = Members([])
-        return Block(value, self.at(key), self._problems).unique()
+        if key not in self._blocks:
+            value = self.members.get(key, Members([]))
+            is_object = isinstance(value, Members)
+            if not is_object:
+                self.wrong(key, expected, hint)
+            members = value if isinstance(value, Members) else Members([])
+            block = self._blocks[key] = Block(members, self.at(key), self._problems).unique()
+            block.sound = is_object
+        return self._blocks[key]
 
     def blocks(self, key: str, expected: str) -> list[Block]:
         """Return the objects in the list at `key`; none if it is absent."""

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from healer.truth import buses, document, timing, wiring
-from healer.truth.blocks import Block, Environment, Given, alike
+from healer.truth.blocks import Block, Environment, Given, alike, text_fault
 from healer.truth.canonical import digest
 from healer.truth.model import Bus, Service, Truth
 from healer.truth.monitor import read_monitor
@@ -86,12 +86,11 @@ def parse(text: str | bytes, *, env: Mapping[str, str], source: str = "truth.jso
     watched = tuple(_service(watch, shared, problems) for watch in watches)
     used, declared = buses.resolve(root, _uses(watches, healer, alerts_bus), problems)
     problems.refuse(source)
-    version = members.get("version", "")
     truth = Truth(
         services=watched,
         buses=used,
         monitor=monitor,
-        version=str(version) if isinstance(version, str | int | float) else "",
+        version=_version(members.get("version")),
         sha256=digest(watched, used, monitor),
     )
     return Loaded(truth, problems.sorted(), declared, source)
@@ -174,3 +173,9 @@ def _uses(watches: Sequence[Watch], healer: Block, alerts_bus: Given[str]) -> li
     # Healer's own URL is the last resort: a service's says more surely where that service beats.
     known = any(use.url for use in uses if use.bus.value == alerts_bus.value)
     return [*uses, buses.Use(alerts_bus, None if known else own)]
+
+
+def _version(value: object) -> str:
+    """Return the document's version, an empty string where it is no version that a label could hold."""
+    text = "" if isinstance(value, bool) or not isinstance(value, str | int | float) else str(value)
+    return text if text_fault(text) is None else ""

@@ -60,10 +60,11 @@ def check(block: Block, interval: Given[float], timeout: Given[float], problems:
     if not block.sound:
         return
     # The nearest value that somebody wrote is the one to change.
-    inside = [given.path for given in (timeout, interval) if given.path[: len(block.path)] == block.path]
-    path = next(iter(inside), timeout.path if timeout.origin != "default" else block.at("timeout_sec"))
+    written = [given.path for given in (timeout, interval) if given.path[: len(block.path)] == block.path]
+    path = next(iter(written), timeout.path if timeout.origin != "default" else block.at("timeout_sec"))
+    name = timeout.path[-1] if path == timeout.path and isinstance(path, tuple) else "timeout_sec"
     found = f"a timeout of {timeout.value:g} s with a beat every {interval.value:g} s"
-    hint = f"Set timeout_sec to {COMFORTABLE * interval.value:g}."
+    hint = f"Set {name} to {COMFORTABLE * interval.value:g}."
     if timeout.value <= interval.value:
         problems.error(path, found, "a timeout longer than the interval", hint)
     elif timeout.value < COMFORTABLE * interval.value:

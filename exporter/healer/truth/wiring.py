@@ -20,7 +20,7 @@ DEFAULT_BUS = "system-redis"
 SUFFIX = ":heartbeat"
 WILDCARDS = re.compile(r"[*?\[\]]")
 EXAMPLE = '{"bus": "system-redis", "key": "rss_agg:heartbeat"}'
-NODE_FILE = "This looks like a node file: check the built truth, the one that is seeded."
+NODE_FILE = "This looks like a node file: take the built truth, the document that is seeded."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ def find_services(root: Block, problems: Problems) -> Block:
         root.wrong("components", "Healer's block in one of services and components", found="healer in both")
     if not present:
         problems.error((), "no services", "an object with `services` (or `components`)")
-        return Block({}, ("services",), problems)
+        nothing = root.block("services")
+        nothing.sound = False
+        return nothing
     key = (with_healer or present)[0]
-    expected = "an object of services by name"
-    if isinstance(root.members[key], list):
-        root.wrong(key, expected, NODE_FILE)
-        return Block({}, (key,), problems)
-    return root.block(key, expected)
+    return root.block(
+        key, "an object of services by name", NODE_FILE if isinstance(root.members[key], list) else ""
+    )
 
 
 def read_bus(entry: Block) -> Given[str]:
@@ -84,7 +84,7 @@ def read_watches(healer: Block, services: Block, own: Collection[str], problems:
     """
     access = healer.block("access_points")
     entries = read_entries(access, "subscribe_to")
-    if not entries and access.sound:
+    if not entries and access.sound and healer.sound:
         found = "an empty list" if "subscribe_to" in access else "nothing"
         hint = "Add one entry for each service that beats."
         problems.error(access.at("subscribe_to"), found, f"a list like [{EXAMPLE}]", hint)

@@ -1,0 +1,55 @@
+"""Says in heartbeat terms what changed from one truth to another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from healer.runtime.redact import safe_url
+
+if TYPE_CHECKING:
+    from healer.truth.model import Service, Truth
+
+SERVICE_FIELDS = ("bus", "channel", "interval", "timeout", "source", "severity", "team", "runbook")
+MONITOR_FIELDS = ("name", "heartbeat_channel", "interval", "timeout", "alerts_channel", "alerts_bus")
+
+
+def diff(old: Truth, new: Truth) -> tuple[str, ...]:
+    """Return one line for each service, bus or setting of Healer that was added, removed or changed."""
+    before = {service.name: service for service in old.services}
+    after = {service.name: service for service in new.services}
+    lines = [f"- {name}" for name in sorted(before.keys() - after.keys())]
+    lines += [f"+ {_summary(after[name])}" for name in sorted(after.keys() - before.keys())]
+    for name in sorted(before.keys() & after.keys()):
+        lines += _changes(name, before[name], after[name], SERVICE_FIELDS)
+    old_urls = {bus.name: safe_url(bus.url) for bus in old.buses}
+    new_urls = {bus.name: safe_url(bus.url) for bus in new.buses}
+    for name in sorted(old_urls.keys() | new_urls.keys()):
+        was, now = old_urls.get(name, "none"), new_urls.get(name, "none")
+        if was != now:
+            lines.append(f"~ bus {name}: {was} -> {now}")
+    return (*lines, *_changes("healer itself", old.monitor, new.monitor, MONITOR_FIELDS))
+
+
+def seconds(value: float) -> str:
+    """Return a duration as people write it: `10 s`, `22.5 s`."""
+    return f"{value:.10g} s"
+
+
+def _summary(service: Service) -> str:
+    every, timeout = seconds(service.interval), seconds(service.timeout)
+    return f"{service.name}: {service.channel} on {service.bus}, every {every}, timeout {timeout}"
+
+
+def _changes(name: str, old: object, new: object, fields: tuple[str, ...]) -> list[str]:
+    changed = [
+        f"{field.replace('_', ' ')} {_shown(getattr(old, field))} -> {_shown(getattr(new, field))}"
+        for field in fields
+        if getattr(old, field) != getattr(new, field)
+    ]
+    return [f"~ {name}: {', '.join(changed)}"] if changed else []
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return seconds(value)
+    return "none" if value is None else str(value)
