@@ -104,7 +104,9 @@ class Apt:
         # A source of a third party may have nothing for this release: only the packages' absence counts.
         result = self._apt("apt-get", "update", check=False)
         if not any((self._folder / "lists").glob("*Packages*")):
-            raise AptError(f"apt-get update read no package list of {self._release}:\n{_tail(result.stderr)}")
+            raise AptError(
+                f"apt-get update read no package list of {self._release}:\n{_complaints(result.stderr)}"
+            )
 
     def closure(self, roots: Sequence[str], family: re.Pattern[str]) -> list[Package]:
         """Return `roots` and what of their dependencies has to be downloaded too.
@@ -156,7 +158,7 @@ class Apt:
         result = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=directory, env=english)
         if check and result.returncode != 0:
             raise AptError(
-                f"{tool} {' '.join(arguments)} failed for {self._release}:\n{_tail(result.stderr)}"
+                f"{tool} {' '.join(arguments)} failed for {self._release}:\n{_complaints(result.stderr)}"
             )
         return result
 
@@ -260,9 +262,11 @@ def _installed(name: str) -> bool:
 def _run(argv: list[str]) -> str:
     result = subprocess.run(argv, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise AptError(f"{' '.join(argv)} failed:\n{_tail(result.stderr)}")
+        raise AptError(f"{' '.join(argv)} failed:\n{_complaints(result.stderr)}")
     return result.stdout
 
 
-def _tail(text: str, lines: int = 6) -> str:
-    return "\n".join(f"  {line}" for line in text.strip().splitlines()[-lines:]) or "  (it said nothing)"
+def _complaints(text: str, most: int = 6) -> str:
+    lines = text.strip().splitlines()
+    chosen = [line for line in lines if line.startswith("E: ")] or lines[-most:]
+    return "\n".join(f"  {line}" for line in chosen[:most]) or "  (it said nothing)"

@@ -181,8 +181,10 @@ class _Finder:
                 todo = self._unfilled(cache, list(groups.values()))
                 if not todo:
                     continue
-                cache.fill(todo, self._machine(), self._say)
-            trouble = self.look_in_cache()
+                try:
+                    cache.fill(todo, self._machine(), self._say)
+                finally:
+                    trouble = self.look_in_cache()  # what came before a failure is no longer missing
             if self._unfilled(cache, todo):
                 raise AptError(f"what was fetched does not run: {trouble}")
 
