@@ -1,0 +1,91 @@
+"""Alertmanager's receivers: the sentinels, and the people as configured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from healer.bundle.errors import BundleError
+from healer.bundle.settings import Webhook
+from healer.bundle.text import duration
+
+if TYPE_CHECKING:
+    from healer.bundle.settings import People, Settings
+
+_URL_FILES_SINCE = {Webhook.SLACK: (0, 22), Webhook.GENERIC: (0, 26), Webhook.DISCORD: (0, 28)}
+_WEBHOOK_TIMEOUT_SINCE = (0, 28)
+
+
+def receivers(settings: Settings) -> str:
+    """Return the list of receivers as YAML: `people`, `sentinel` and `watchdog`.
+
+    Raises:
+        BundleError: The oldest Alertmanager named in `settings` cannot do what is asked for without a secret
+            in the file.
+    """
+    listed = [
+        _people(settings.people, settings.alertmanager_version),
+        {"name": "sentinel", "webhook_configs": _sentinels(settings, send_resolved=True)},
+        {"name": "watchdog", "webhook_configs": _sentinels(settings, send_resolved=False)},
+    ]
+    text: str = yaml.safe_dump(listed, sort_keys=False, allow_unicode=True, width=10**9)
+    return text
+
+
+def _sentinels(settings: Settings, *, send_resolved: bool) -> list[dict[str, Any]]:
+    return [
+        {"url": f"http://{target}/webhook", "send_resolved": send_resolved, "max_alerts": 0}
+        for target in settings.sentinels
+    ]
+
+
+def _people(people: People, version: tuple[int, int]) -> dict[str, Any]:
+    receiver: dict[str, Any] = {"name": "people"}
+    if people.webhook:
+        receiver |= _webhook(people, people.webhook, version)
+    if people.smtp_host:
+        receiver["email_configs"] = [_mail(people)]
+    return receiver
+
+
+def _webhook(people: People, kind: Webhook, version: tuple[int, int]) -> dict[str, Any]:
+    since = _URL_FILES_SINCE[kind]
+    if version < since:
+        raise BundleError(
+            [
+                f"Alertmanager {version[0]}.{version[1]} cannot read the URL of a {kind} webhook from a file, and"
+                f" Healer writes no secret into its files: run Alertmanager {since[0]}.{since[1]} or newer and say"
+                f" so in alertmanager_version, or use Slack or mail."
+            ]
+        )
+    if kind is Webhook.GENERIC:
+        config: dict[str, Any] = {"url_file": people.webhook_file, "send_resolved": True}
+        if version >= _WEBHOOK_TIMEOUT_SINCE:
+            config["timeout"] = duration(people.webhook_timeout)
+        return {"webhook_configs": [config]}
+    title = '{{ if eq .Status "firing" }}[{{ .Alerts.Firing | len }}] {{ else }}Resolved: {{ end }}{{ .CommonLabels.alertname }}'
+    body = "{{ range .Alerts }}{{ .Annotations.summary }} {{ .Annotations.description }} {{ .Annotations.runbook_url }}\n{{ end }}"
+    if kind is Webhook.SLACK:
+        return {
+            "slack_configs": [
+                {"api_url_file": people.webhook_file, "send_resolved": True, "title": title, "text": body}
+            ]
+        }
+    return {
+        "discord_configs": [
+            {"webhook_url_file": people.webhook_file, "send_resolved": True, "title": title, "message": body}
+        ]
+    }
+
+
+def _mail(people: People) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "to": ", ".join(people.smtp_to),
+        "from": people.smtp_from,
+        "smarthost": f"{people.smtp_host}:{people.smtp_port}",
+        "send_resolved": True,
+    }
+    if people.smtp_user:
+        config |= {"auth_username": people.smtp_user, "auth_password_file": people.smtp_pass_file}
+    return config

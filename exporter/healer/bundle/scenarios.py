@@ -1,0 +1,5 @@
+"""stopgap"""
+
+
+def scenarios(truth, settings):
+    return []
