@@ -11,6 +11,7 @@ import click
 
 from healer import __version__
 from healer.runtime import log
+from healer.truth.store import Location, StoreError, location
 from healer.web.listen import Address, ListenError, parse_address
 
 if TYPE_CHECKING:
@@ -31,8 +32,19 @@ class _Listen(click.ParamType[Address]):
 
 def _listen_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return click.option(
-        "--listen", type=_Listen(), default=default, show_default=True, help="Where to serve HTTP; :PORT is every interface."
+        "--listen",
+        type=_Listen(),
+        default=default,
+        show_default=True,
+        help="Where to serve HTTP; :PORT is every interface.",
     )
+
+
+def _location() -> Location:
+    try:
+        return location(os.environ)
+    except StoreError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _daemon(start: Coroutine[Any, Any, int]) -> NoReturn:
@@ -69,7 +81,8 @@ def exporter(listen: Address) -> None:
     """
     from healer.exporter.app import run
 
-    _daemon(run(listen, os.environ))
+    place = _location()
+    _daemon(run(listen, place.url, place.key, os.environ))
 
 
 @main.command()
@@ -81,4 +94,5 @@ def sentinel(listen: Address) -> None:
     """
     from healer.sentinel.app import run
 
-    _daemon(run(listen, os.environ))
+    place = _location()
+    _daemon(run(listen, place.url, place.key, os.environ))

@@ -26,8 +26,8 @@ async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str,
 
     Args:
         listen: Where to serve /metrics; answered before any bus is.
-        truth_url: Redis URL of the bus that holds the truth.
-        truth_key: The key that holds it.
+        truth_url: Of the Redis server that holds the truth.
+        truth_key: The key that it is under.
         env: The environment variables that a truth may be completed from.
 
     Raises:
@@ -37,10 +37,9 @@ async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str,
     clock = SystemClock()
     replica = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
     wiring = Wiring(env, replica, clock)
-    source = f"{truth_key} in Redis"
 
     async def adopt(raw: bytes) -> None:
-        wiring.adopt(raw, source)
+        wiring.adopt(raw, truth_key)
 
     async def reload() -> str | None:
         try:
@@ -48,7 +47,7 @@ async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str,
         except StoreError as error:
             wiring.refuse(str(error))
             return str(error)
-        return wiring.adopt(raw, source)
+        return wiring.adopt(raw, truth_key)
 
     reloads: set[asyncio.Task[str | None]] = set()
 

@@ -62,10 +62,12 @@ class Wiring:
         try:
             loaded = parse(raw, env=self._env, source=source)
         except TruthError as error:
-            self.refuse(str(error))
+            for problem in error.problems:
+                self._log.error("truth problem", problem=problem.render(source))
+            self.refuse(f"{len(error.problems)} problems")
             return str(error)
         for warning in loaded.warnings:
-            self._log.warning("truth warning", problem=str(warning))
+            self._log.warning("truth problem", problem=warning.render(source))
         before = self.truth
         self.truth, self.successful, self.adopted_at = loaded.truth, True, self._clock.monotonic()
         if before is None or before != loaded.truth:
@@ -81,7 +83,7 @@ class Wiring:
     def refuse(self, reason: str) -> None:
         """Note that the newest document could not be had or did not load; the old truth stays."""
         self.successful = False
-        self._log.error("truth refused, the old one stays in force", error=reason)
+        self._log.error("truth refused, the last one stays", reason=reason)
 
     def waiting_for(self) -> str | None:
         """Return what the exporter still waits for before it hears everything, or None."""
