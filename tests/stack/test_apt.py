@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from healer.stack.apt import private_sources
+from healer.stack.apt import AptError, private_sources, unpack
+
+from .conftest import Mirror
 
 DEB822 = """\
 # what the installer wrote
@@ -84,3 +86,17 @@ def test_one_line_sources_are_understood(etc: Path) -> None:
 def test_sources_of_others_and_disabled_ones_are_left_out(etc: Path, foreign: str) -> None:
     (etc / "sources.list.d/other.sources").write_text(foreign)
     assert private_sources(etc, "bookworm", "bookworm") == []
+
+
+def test_a_package_is_unpacked_without_its_documentation(mirror: Mirror, tmp_path: Path) -> None:
+    deb = mirror.add("thing", "1", {"usr/bin/thing": "run me", "usr/share/doc/thing/copyright": "read me"})
+    unpack(deb, tmp_path / "root")
+    files = [path for path in (tmp_path / "root").rglob("*") if path.is_file()]
+    assert files == [tmp_path / "root/usr/bin/thing"]
+
+
+def test_half_a_package_is_refused(mirror: Mirror, tmp_path: Path) -> None:
+    deb = mirror.add("thing", "1", {"usr/bin/thing": "run me"})
+    deb.write_bytes(deb.read_bytes()[:-200])
+    with pytest.raises(AptError, match=rf"unpacking {deb} failed"):
+        unpack(deb, tmp_path / "root")

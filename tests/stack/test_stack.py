@@ -18,6 +18,11 @@ async def get(url: str) -> Any:
         return await answer.json()
 
 
+async def status(url: str) -> int:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status
+
+
 async def ping(url: str) -> bool:
     async with redis.asyncio.Redis.from_url(url, socket_timeout=0.5) as client:
         return bool(await client.ping())
@@ -70,10 +75,13 @@ async def test_prometheus_and_alertmanager_start_from_where_they_were_found(
         servers.alertmanager, tmp_path, ports.take(), tmp_path / "alertmanager.yml"
     )
     async with running(prometheus, alertmanager):
+        assert (
+            await status(prometheus.url) == await status(alertmanager.url) == 200
+        )  # their pages are there too
         flags = (await get(f"{prometheus.url}/api/v1/status/flags"))["data"]
         assert flags["rules.alert.resend-delay"] == "1s500ms"
-        status = await get(f"{alertmanager.url}/api/v2/status")
-        assert status["versionInfo"]["version"].startswith(servers.alertmanager.version)
+        info = await get(f"{alertmanager.url}/api/v2/status")
+        assert info["versionInfo"]["version"].startswith(servers.alertmanager.version)
 
 
 async def test_a_server_on_a_port_in_use_says_so(servers: Servers, redis_server, tmp_path: Path) -> None:

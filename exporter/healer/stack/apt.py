@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 OPTION_FIELDS = {"arch": "Architectures", "lang": "Languages", "target": "Targets"}
 """Options of a one-line source whose deb822 field is called otherwise."""
 
-NO_NEED = re.compile(r"libc6(:.*)?$|libjs-")
-"""Libraries that are never fetched: libc, which must be the system's own as its loader is, and scripts of web pages."""
+LIBRARY = re.compile(r"(?!libc6\b|libjs-)(lib|lua).*")
+"""Names of packages that programs load code from; libc must be the system's own, as its loader is."""
+
+
+IDLE = ("./usr/share/doc", "./usr/share/man", "./usr/share/javascript/moment-timezone/data")
+"""What is left out of unpacked packages; the last alone would be 212 MB that no page loads."""
 
 
 class AptError(Exception):
@@ -125,7 +129,7 @@ class Apt:
                 name
                 for name in found
                 if name not in wanted
-                and (family.fullmatch(name) or (_is_library(name) and not _installed(name)))
+                and (family.fullmatch(name) or (LIBRARY.fullmatch(name) and not _installed(name)))
             ]
             wanted += level
         return self._describe(wanted)
@@ -164,12 +168,20 @@ class Apt:
 
 
 def unpack(deb: Path, folder: Path) -> None:
-    """Unpack the files of the package `deb` under `folder`.
+    """Unpack the files of the package `deb` under `folder`, without what only people or builds read.
 
     Raises:
         AptError: The file is no whole package.
     """
-    _run(["dpkg-deb", "-x", str(deb), str(folder)])
+    folder.mkdir(parents=True, exist_ok=True)
+    untar = ["tar", "-x", "-C", str(folder), "--no-same-owner", *(f"--exclude={pattern}" for pattern in IDLE)]
+    with subprocess.Popen(
+        ["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as read:
+        result = subprocess.run(untar, stdin=read.stdout, capture_output=True, check=False)
+        complaint = read.communicate()[1] + result.stderr
+    if read.returncode != 0 or result.returncode != 0:
+        raise AptError(f"unpacking {deb} failed:\n{_complaints(complaint.decode(errors='replace'))}")
 
 
 def private_sources(sources: Path, codename: str, release: str) -> list[str]:
@@ -247,10 +259,6 @@ def _configuration(folder: Path) -> str:
     hooks = ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")
     cleared = "".join(f"#clear APT::Update::{hook};\n" for hook in hooks)
     return cleared + "".join(f'{name} "{value}";\n' for name, value in settings.items())
-
-
-def _is_library(name: str) -> bool:
-    return name.startswith(("lib", "lua")) and not NO_NEED.match(name)
 
 
 def _installed(name: str) -> bool:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from healer.stack.apt import Package, System
 
-TEMPLATES = b"/usr/share/prometheus/alertmanager"
-TEMPLATES_BELOW_DIRECTORY = b".////share/prometheus/alertmanager"
-"""What Debian's Alertmanager takes for the folder of its templates, and a path of the same length below the
-working directory `usr`."""
+SHARED = b"/usr/share/prometheus/"
+SHARED_BELOW_DIRECTORY = b".////share/prometheus/"
+"""What Debian's Prometheus and Alertmanager take for the folder of their pages and templates, and a path of the
+same length below the working directory `usr`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Group:
 
 
 REDIS = Group("redis", ("redis-server", "redis-tools"), re.compile("redis-.*"))
-PROMETHEUS = Group("prometheus", ("prometheus",), re.compile("promtool"))
+PROMETHEUS = Group("prometheus", ("prometheus",), re.compile("promtool|libjs-.*|fonts-glyphicons-.*"))
 ALERTMANAGER = Group("alertmanager", ("prometheus-alertmanager",), re.compile("amtool"))
 
 
@@ -99,22 +99,22 @@ class Cache:
             whole = Path(temporary) / group.name
             for deb in debs:
                 unpack(deb, whole)
-            if group is ALERTMANAGER:
-                relocate_templates(whole / "usr/bin/prometheus-alertmanager")
+            for binary in (whole / "usr/bin").glob("prometheus*"):
+                relocate(binary)
             root = self.root(group)
             if root.exists():
                 root.rename(Path(temporary) / "replaced")
             whole.rename(root)
 
 
-def relocate_templates(binary: Path) -> None:
-    """Let Debian's Alertmanager find its templates below its working directory.
+def relocate(binary: Path) -> None:
+    """Let a program of Debian's find its shared files below its working directory.
 
-    Debian compiles the absolute path into the program, which does not start without the files there, and
-    has no flag for it. Only root could put them there, and a mount namespace is not to be had in most
-    containers; so our private copy gets a relative path of the same length. A program without that path
-    needs no change.
+    Debian compiles their absolute path into Prometheus and Alertmanager; the one serves no pages and the
+    other does not even start without them, and there is no flag for it. Only root could put them there, and
+    a mount namespace is not to be had in most containers; so our private copy gets a relative path of the
+    same length. A program without that path stays as it is.
     """
     program = binary.read_bytes()
-    if TEMPLATES in program:
-        binary.write_bytes(program.replace(TEMPLATES, TEMPLATES_BELOW_DIRECTORY))
+    if SHARED in program:
+        binary.write_bytes(program.replace(SHARED, SHARED_BELOW_DIRECTORY))

@@ -51,6 +51,7 @@ class Servers:
     amtool: Program
 
     def __str__(self) -> str:
+        """Return the versions in a line."""
         return (
             f"redis {self.redis_server.version}, prometheus {self.prometheus.version}, "
             f"alertmanager {self.alertmanager.version}"
@@ -165,7 +166,7 @@ class _Finder:
             environment = _environment(root) if wanted.group is REDIS else {}
             version, reason = _version(path, wanted.banner, environment)
             if version:
-                directory = root / "usr" if key == "alertmanager" else None
+                directory = root / "usr" if key in {"prometheus", "alertmanager"} else None
                 self.found[key] = Program(path, version, environment, directory)
             else:
                 trouble = reason
