@@ -50,12 +50,20 @@ def load_file(path: Path, env: Mapping[str, str]) -> Loaded:
     Raises:
         TruthError: It cannot be read, or what is in it cannot be used.
     """
+    return parse(read_file(path), env=env, source=str(path))
+
+
+def read_file(path: Path) -> bytes:
+    """Return what is in a file.
+
+    Raises:
+        TruthError: It cannot be read.
+    """
     try:
-        raw = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         problem = Problem("the file", (error.strerror or "an error").lower(), "a readable file")
         raise TruthError([problem], str(path)) from None
-    return parse(raw, env=env, source=str(path))
 
 
 def parse(text: str | bytes, *, env: Mapping[str, str], source: str = "truth.json") -> Loaded:

@@ -55,8 +55,11 @@ class Problem:
         """Return the problem as one line that opens with `source:line`, as compilers do."""
         place = "" if self.path.startswith("env ") else f"{source}:{self.line or ''}".rstrip(":") + ": "
         mark = "warning: " if self.severity is Severity.WARNING else ""
+        return f"{place}{mark}{self}"
+
+    def __str__(self) -> str:
         advice = f" {self.hint}" if self.hint else ""
-        return f"{place}{mark}{self.path}: found {self.found}, expected {self.expected}.{advice}"
+        return f"{self.path}: found {self.found}, expected {self.expected}.{advice}"
 
 
 class TruthError(Exception):

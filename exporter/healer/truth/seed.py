@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from healer.truth.diff import diff
 from healer.truth.load import Loaded, parse
 from healer.truth.problems import TruthError
-from healer.truth.store import Location, StoreError, replace
+from healer.truth.store import StoreError, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +52,7 @@ async def seed(raw: bytes, loaded: Loaded, key: str, env: Mapping[str, str]) -> 
 
 async def _seed(raw: bytes, loaded: Loaded, bus: Bus, key: str, env: Mapping[str, str]) -> Seeded:
     try:
-        before = await replace(Location(bus.url, key), raw)
+        before = await replace(bus.url, key, raw)
     except StoreError as error:
         return Seeded(bus, Outcome.FAILED, (str(error),))
     if before is None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import redis.asyncio
 import structlog
@@ -25,16 +25,15 @@ DEFAULT_URL = "redis://system-redis:6379"
 DEFAULT_KEY = "truth:doc"
 TIMEOUT = 5.0
 POLL_INTERVAL = 5.0
-LONGEST_PAUSE = 60.0
+LONGEST_PAUSE = 15.0
 
 
 class StoreError(Exception):
     """The document could not be read or written; the text says why and what to do, without secrets."""
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where in Redis a document is.
+class Location(NamedTuple):
+    """Where in Redis a document is; shown without the password.
 
     Attributes:
         url: A Redis URL; it may hold a password.
@@ -44,7 +43,7 @@ class Location:
     url: str
     key: str
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{safe_url(self.url)} {self.key}"
 
 
@@ -62,35 +61,37 @@ def location(env: Mapping[str, str]) -> Location:
     return Location(url, env.get("TRUTH_REDIS_KEY") or DEFAULT_KEY)
 
 
-async def fetch(place: Location, *, timeout: float = TIMEOUT) -> bytes:  # noqa: ASYNC109  # also for redis-py's sockets
+async def fetch(url: str, key: str, *, timeout: float = TIMEOUT) -> bytes:  # noqa: ASYNC109  # also for redis-py's sockets
     """Return the document, byte for byte.
 
     Args:
-        place: Where it is.
+        url: Of the Redis server.
+        key: Where the document is.
         timeout: Seconds for connecting and reading together.
 
     Raises:
         StoreError: Redis does not answer, refuses, or has no document there.
     """
-    async with _client(place, timeout) as client:
-        return _present(cast("bytes | None", await client.get(place.key)), place)
+    async with _client(url, key, timeout) as client:
+        return _present(cast("bytes | None", await client.get(key)), url, key)
 
 
-async def replace(place: Location, raw: bytes, *, timeout: float = TIMEOUT) -> bytes | None:  # noqa: ASYNC109  # as above
+async def replace(url: str, key: str, raw: bytes, *, timeout: float = TIMEOUT) -> bytes | None:  # noqa: ASYNC109  # as above
     """Write the document in one step if it differs; return what was there before, None for nothing.
 
     Raises:
         StoreError: Redis does not answer, refuses, or holds something there that is no string.
     """
-    async with _client(place, timeout) as client:
-        before = cast("bytes | None", await client.get(place.key))
+    async with _client(url, key, timeout) as client:
+        before = cast("bytes | None", await client.get(key))
         if before != raw:
-            await client.set(place.key, raw)
+            await client.set(key, raw)
         return before
 
 
 async def watch(
-    place: Location,
+    url: str,
+    key: str,
     on_change: Callable[[bytes], Awaitable[None]],
     *,
     known: bytes | None = None,
@@ -103,7 +104,8 @@ async def watch(
     the log says it once for each reason.
 
     Args:
-        place: Where the document is.
+        url: Of the Redis server.
+        key: Where the document is.
         on_change: Takes the document; what it raises ends the watch.
         known: The document that the caller has already; it is not reported again.
         interval: Seconds between two looks.
@@ -113,17 +115,17 @@ async def watch(
     failures, reason = 0, ""
     while True:
         try:
-            raw = await fetch(place)
+            raw = await fetch(url, key)
         except StoreError as error:
             if str(error) != reason:
                 reason = str(error)
-                log.warning("truth cannot be read, the last one stays", reason=reason)
+                log.warning("truth cannot be read, trying on", reason=reason)
             failures += 1
             pause = min(LONGEST_PAUSE, interval * 2.0 ** min(failures - 1, 10))
             await sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # jitter is no secret
             continue
         if failures:
-            log.info("truth can be read again", store=str(place), failures=failures)
+            log.info("truth can be read again", store=safe_url(url), key=key, failures=failures)
             failures, reason = 0, ""
         if raw != known:
             known = raw
@@ -131,20 +133,18 @@ async def watch(
         await sleep(interval)
 
 
-def _present(raw: bytes | None, place: Location) -> bytes:
+def _present(raw: bytes | None, url: str, key: str) -> bytes:
     if raw is None:
-        raise StoreError(
-            f"truth not found: no key {place.key} on {safe_url(place.url)}. Run `healer truth seed FILE`."
-        )
+        raise StoreError(f"truth not found: no key {key} on {safe_url(url)}. Run `healer truth seed FILE`.")
     return raw
 
 
 @asynccontextmanager
-async def _client(place: Location, timeout: float) -> AsyncIterator[redis.asyncio.Redis]:  # noqa: ASYNC109  # see fetch
-    """Lend a client for one short conversation; say what went wrong in terms of `place`."""
-    where = safe_url(place.url)
+async def _client(url: str, key: str, timeout: float) -> AsyncIterator[redis.asyncio.Redis]:  # noqa: ASYNC109  # see fetch
+    """Lend a client for one short conversation; say what went wrong in terms of its place."""
+    where = safe_url(url)
     client = redis.asyncio.Redis.from_url(
-        place.url,
+        url,
         decode_responses=False,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
@@ -156,9 +156,7 @@ async def _client(place: Location, timeout: float) -> AsyncIterator[redis.asynci
     except exceptions.AuthenticationError:
         raise StoreError(f"{where} refuses the login. Check user and password in its URL.") from None
     except exceptions.NoPermissionError:
-        raise StoreError(
-            f"{where} does not permit GET or SET of {place.key}. Check the user's ACL."
-        ) from None
+        raise StoreError(f"{where} does not permit GET or SET of {key}. Check the user's ACL.") from None
     except (TimeoutError, exceptions.TimeoutError):
         raise StoreError(
             f"{where} does not answer within {timeout:g} s. Is it running, and reachable?"
@@ -167,9 +165,7 @@ async def _client(place: Location, timeout: float) -> AsyncIterator[redis.asynci
         raise StoreError(f"{where} cannot be reached ({_why(error)}). Is it running?") from None
     except exceptions.ResponseError as error:
         if str(error).startswith("WRONGTYPE"):
-            raise StoreError(
-                f"{where}: {place.key} is no string. Delete it, or set TRUTH_REDIS_KEY."
-            ) from None
+            raise StoreError(f"{where}: {key} is no string. Delete it, or set TRUTH_REDIS_KEY.") from None
         raise StoreError(f"{where} answers with an error: {error}.") from None
     except exceptions.RedisError as error:
         raise StoreError(f"{where}: {type(error).__name__}.") from None
@@ -177,7 +173,10 @@ async def _client(place: Location, timeout: float) -> AsyncIterator[redis.asynci
 
 def _why(error: BaseException) -> str:
     """Return the operating system's word for it: redis-py wraps it in a sentence that names the host again."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    strerror = getattr(error, "strerror", None)
-    return str(strerror or type(error).__name__).lower()
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.errno:
+            # asyncio puts its own words for errno into strerror; a resolver's errno is no errno.
+            return (os.strerror(inner.errno) if inner.errno > 0 else str(inner.strerror)).lower()
+        inner = inner.__cause__ or inner.__context__
+    return str(error)
