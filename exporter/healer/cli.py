@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from healer import __version__
+from healer.bundle.command import bundle as make_bundle
+from healer.bundle.errors import BundleError
+from healer.bundle.settings import Settings
+from healer.exporter.app import run as run_exporter
 from healer.runtime import log
-from healer.truth.store import Location, StoreError, location
+from healer.sentinel.app import run as run_sentinel
+from healer.truth import report
+from healer.truth.store import StoreError, location
 from healer.web.listen import Address, ListenError, parse_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
+
+    Daemon = Callable[[Address, str, str, Mapping[str, str]], Coroutine[Any, Any, int]]
 
 
 class _Listen(click.ParamType[Address]):
@@ -31,29 +41,17 @@ class _Listen(click.ParamType[Address]):
 
 
 def _listen_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    return click.option(
-        "--listen",
-        type=_Listen(),
-        default=default,
-        show_default=True,
-        help="Where to serve HTTP; :PORT is every interface.",
-    )
+    text = "Where to serve HTTP; :PORT is every interface."
+    return click.option("--listen", type=_Listen(), default=default, show_default=True, help=text)
 
 
-def _location() -> Location:
-    try:
-        return location(os.environ)
-    except StoreError as error:
-        raise click.UsageError(str(error)) from None
-
-
-def _daemon(start: Coroutine[Any, Any, int]) -> NoReturn:
+def _daemon(run: Daemon, listen: Address) -> NoReturn:
     """Run a daemon to its end; a failure to start is one line, not a traceback."""
     try:
-        status = asyncio.run(start)
-    except ListenError as error:
+        place = location(os.environ)
+        sys.exit(asyncio.run(run(listen, place.url, place.key, os.environ)))
+    except (ListenError, StoreError) as error:
         raise click.ClickException(str(error)) from None
-    sys.exit(status)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -64,35 +62,104 @@ def _daemon(start: Coroutine[Any, Any, int]) -> NoReturn:
     envvar="LOG_LEVEL",
     default="INFO",
     show_default=True,
-    help="The least level logged, to standard error. [env: LOG_LEVEL]",
+    show_envvar=True,
+    help="The least level logged, to standard error.",
 )
 def main(log_level: str) -> None:
-    """Prometheus-native heartbeat monitoring for services on a Redis bus."""
+    """Prometheus-native heartbeat monitoring for services on a Redis bus.
+
+    The truth in Redis is read at TRUTH_REDIS_URL, else REDIS_URL, else redis://system-redis:6379, under the key
+    TRUTH_REDIS_KEY, by default truth:doc.
+    """
     log.configure(log_level.upper())
 
 
 @main.command()
 @_listen_option("127.0.0.1:9877")
 def exporter(listen: Address) -> None:
-    """Hear heartbeats and expose them to Prometheus.
-
-    The truth is read from Redis: TRUTH_REDIS_URL, else REDIS_URL, else redis://system-redis:6379, key TRUTH_REDIS_KEY
-    (default truth:doc).
-    """
-    from healer.exporter.app import run
-
-    place = _location()
-    _daemon(run(listen, place.url, place.key, os.environ))
+    """Hear the heartbeats that the truth in Redis wires up, and expose them to Prometheus."""
+    _daemon(run_exporter, listen)
 
 
 @main.command()
 @_listen_option("127.0.0.1:9878")
 def sentinel(listen: Address) -> None:
-    """Turn Alertmanager's webhooks into events on Redis, and notice when they stop.
+    """Turn Alertmanager's webhooks into events on Redis, and notice when they stop."""
+    _daemon(run_sentinel, listen)
 
-    The truth is read from Redis, as `healer exporter --help` says.
+
+@main.group()
+def truth() -> None:
+    """Check, show and seed the wiring document, truth.json."""
+
+
+@truth.command("check")
+@click.argument("source", metavar="FILE")
+def truth_check(source: str) -> None:
+    """Say whether FILE (- for standard input) loads, and everything that is wrong with it."""
+    sys.exit(report.check(source, os.environ, sys.stdout, sys.stderr))
+
+
+@truth.command("show")
+@click.argument("source", metavar="[FILE]", required=False)
+@click.option("--json", is_flag=True, help="For programs.")
+def truth_show(source: str | None, *, json: bool) -> None:
+    """Show what FILE (- for standard input), or the truth in Redis, means, and where each value comes from."""
+    sys.exit(report.show(source, os.environ, sys.stdout, sys.stderr, json=json))
+
+
+@truth.command("seed")
+@click.argument("source", metavar="FILE")
+def truth_seed(source: str) -> None:
+    """Write FILE (- for standard input) to every bus that it names; running daemons take it up by themselves."""
+    sys.exit(report.seed(source, os.environ, sys.stdout, sys.stderr))
+
+
+def _targets(name: str, default: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        f"--{name}",
+        f"{name}s",
+        metavar="HOST:PORT",
+        multiple=True,
+        help=f"{text}; repeatable.  [default: {default}]",
+    )
+
+
+@main.command()
+@click.option(
+    "--truth",
+    "source",
+    required=True,
+    metavar="FILE",
+    help="truth.json; - is standard input, redis the running system's.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="The folder of the bundle.",
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is stale.")
+@_targets("exporter", "127.0.0.1:9877", "An exporter to scrape")
+@_targets("sentinel", "127.0.0.1:9878", "A sentinel to scrape and to send webhooks to")
+@_targets("alertmanager", "127.0.0.1:9093", "An Alertmanager to send alerts to")
+@click.option("--scrape-interval", type=float, metavar="SEC", help="Time between two scrapes.  [default: 5]")
+@click.option(
+    "--evaluation-interval",
+    type=float,
+    metavar="SEC",
+    help="Time between two evaluations of the rules.  [default: 5]",
+)
+def bundle(source: str, output: Path, *, check: bool, **given: Any) -> None:
+    """Render the truth into Prometheus rules, their tests, and Prometheus' and Alertmanager's configuration.
+
+    Whom Alertmanager tells is read from the environment: WEBHOOK_URL_FILE, WEBHOOK_TIMEOUT_SEC, RATE_LIMIT_SEC and SMTP_*.
     """
-    from healer.sentinel.app import run
-
-    place = _location()
-    _daemon(run(listen, place.url, place.key, os.environ))
+    try:
+        settings = Settings.from_env(os.environ, **{name: value or None for name, value in given.items()})
+    except BundleError as error:
+        raise click.UsageError(str(error)) from None
+    promtool, amtool = (
+        Path(found) if (found := shutil.which(name)) else None for name in ("promtool", "amtool")
+    )
+    sys.exit(make_bundle(source, output, settings, os.environ, check=check, promtool=promtool, amtool=amtool))
