@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 _URL_FILES_SINCE = {Webhook.SLACK: (0, 22), Webhook.GENERIC: (0, 26), Webhook.DISCORD: (0, 28)}
 _WEBHOOK_TIMEOUT_SINCE = (0, 28)
 
+_TITLE = (
+    '{{ if eq .Status "resolved" }}Resolved: {{ end }}{{ .CommonLabels.alertname }} {{ .CommonLabels.bus }}'
+)
+_BODY = "{{ range .Alerts }}{{ .Annotations.summary }} {{ .Annotations.description }} {{ .Annotations.runbook_url }}\n{{ end }}"
+
 
 def receivers(settings: Settings) -> str:
     """Return the list of receivers as YAML: `people`, `sentinel` and `watchdog`.
@@ -52,29 +57,31 @@ def _people(people: People, version: tuple[int, int]) -> dict[str, Any]:
 def _webhook(people: People, kind: Webhook, version: tuple[int, int]) -> dict[str, Any]:
     since = _URL_FILES_SINCE[kind]
     if version < since:
-        raise BundleError(
-            [
-                f"Alertmanager {version[0]}.{version[1]} cannot read the URL of a {kind} webhook from a file, and"
-                f" Healer writes no secret into its files: run Alertmanager {since[0]}.{since[1]} or newer and say"
-                f" so in alertmanager_version, or use Slack or mail."
-            ]
+        problem = (
+            f"Alertmanager {version[0]}.{version[1]} cannot read the URL of a {kind} webhook from a file, and"
+            f" Healer writes no secret into its files: run Alertmanager {since[0]}.{since[1]} or newer and say so"
+            " in alertmanager_version, or use Slack or mail."
         )
+        raise BundleError([problem])
     if kind is Webhook.GENERIC:
         config: dict[str, Any] = {"url_file": people.webhook_file, "send_resolved": True}
         if version >= _WEBHOOK_TIMEOUT_SINCE:
             config["timeout"] = duration(people.webhook_timeout)
         return {"webhook_configs": [config]}
-    title = '{{ if eq .Status "firing" }}[{{ .Alerts.Firing | len }}] {{ else }}Resolved: {{ end }}{{ .CommonLabels.alertname }}'
-    body = "{{ range .Alerts }}{{ .Annotations.summary }} {{ .Annotations.description }} {{ .Annotations.runbook_url }}\n{{ end }}"
     if kind is Webhook.SLACK:
         return {
             "slack_configs": [
-                {"api_url_file": people.webhook_file, "send_resolved": True, "title": title, "text": body}
+                {"api_url_file": people.webhook_file, "send_resolved": True, "title": _TITLE, "text": _BODY}
             ]
         }
     return {
         "discord_configs": [
-            {"webhook_url_file": people.webhook_file, "send_resolved": True, "title": title, "message": body}
+            {
+                "webhook_url_file": people.webhook_file,
+                "send_resolved": True,
+                "title": _TITLE,
+                "message": _BODY,
+            }
         ]
     }
 

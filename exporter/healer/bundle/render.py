@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from healer.bundle import text
+from healer.bundle import scenarios, text
 from healer.bundle.receivers import receivers
-from healer.bundle.scenarios import scenarios
 from healer.bundle.shape import Thresholds, labelled, repeat_interval
 
 if TYPE_CHECKING:
@@ -49,7 +48,9 @@ def render(truth: Truth, settings: Settings) -> dict[str, str]:
         "lookup": _LOOKUP,
         "repeat_interval": repeat_interval(settings),
         "receivers": receivers(settings),
-        "scenarios": scenarios(truth, settings),
+        "fast": scenarios.fast(truth, settings),
+        "slow": scenarios.slow(truth, settings),
+        "slow_step": scenarios.SLOW_STEP,
     }
     return {
         name.removesuffix(_SUFFIX): environment.get_template(name).render(context)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+SHORTEST_SECONDS = 0.001
+"""The resolution of durations in Prometheus' and Alertmanager's files."""
+
+
 class Webhook(StrEnum):
     """What listens behind a webhook URL, and so how Alertmanager has to speak to it."""
 
@@ -178,9 +182,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         problems = [
-            f"{name} is {getattr(self, name)!r}: expected at least 0.001 seconds."
+            f"{name} is {getattr(self, name)!r}: expected at least {SHORTEST_SECONDS} seconds."
             for name in ("scrape_interval", "evaluation_interval", "resend_delay", "group_interval")
-            if not 0.001 <= getattr(self, name) < float("inf")
+            if not SHORTEST_SECONDS <= getattr(self, name) < float("inf")
         ]
         problems += [
             f"{name} is empty: expected at least one host:port."

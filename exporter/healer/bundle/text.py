@@ -55,7 +55,7 @@ def quoted(value: str) -> str:
                 [f"the name {value!r} holds half a surrogate pair, which is no text: rename it."]
             )
         else:
-            out.append(f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}")
+            out.append(f"\\U{ord(char):08x}")
     return '"' + "".join(out) + '"'
 
 
