@@ -1,0 +1,144 @@
+"""Reads what Alertmanager posts: the webhook of version 4, as typed alerts with the few facts the sentinel uses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+HEARTBEAT_MISS = "HeartbeatMiss"
+HEALER_MISS = "HealerMiss"
+WATCHDOG = "Watchdog"
+KNOWN = (HEARTBEAT_MISS, HEALER_MISS, WATCHDOG)
+"""The alerts that mean something to the sentinel; others are counted and passed over."""
+
+MAX_NAME = 256
+"""The longest `svc` that becomes part of a Redis key."""
+
+EXPIRY_INTERVALS = 3.5
+"""An alert that ends this many evaluation intervals after its last evaluation, or later, expired.
+
+Prometheus resolves an alert at the evaluation after its last one, and lets it expire after four or more.
+"""
+
+_NEVER = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class WebhookError(ValueError):
+    """The body is no webhook of Alertmanager; the message says where and what was expected."""
+
+
+class _Alert(msgspec.Struct, rename="camel"):
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    starts_at: datetime = _NEVER
+    ends_at: datetime = _NEVER
+
+
+class _Webhook(msgspec.Struct, rename={"external_url": "externalURL"}):
+    alerts: list[_Alert]
+    external_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert of a webhook. Instants are epoch seconds, durations seconds; None: absent or no number.
+
+    Attributes:
+        name: Its `alertname`.
+        firing: Whether it fires; else it is resolved.
+        svc: Its label `svc`, or an empty string.
+        starts_at: When it began to fire.
+        ends_at: When it ended, if resolved.
+        late: Annotation `late_sec`: the silence when the rule was last evaluated.
+        timeout: Annotation `timeout_sec`.
+        evaluated: Annotation `evaluated_at`, or `beat` on a Watchdog: when the rule was last evaluated.
+        interval: Annotation `evaluation_interval_sec`: the time between two evaluations.
+    """
+
+    name: str
+    firing: bool
+    svc: str
+    starts_at: float
+    ends_at: float
+    late: float | None = None
+    timeout: float | None = None
+    evaluated: float | None = None
+    interval: float | None = None
+
+    @property
+    def ignored(self) -> bool:
+        """Whether it means a service but names none that can become part of a Redis key."""
+        named = 0 < len(self.svc) <= MAX_NAME and self.svc.isprintable()
+        return self.name == HEARTBEAT_MISS and not named
+
+    @property
+    def proven(self) -> bool:
+        """Whether Prometheus ended it, rather than Alertmanager for want of news: see `EXPIRY_INTERVALS`."""
+        if self.firing or self.evaluated is None or not self.interval:
+            return False
+        return self.ends_at - self.evaluated < EXPIRY_INTERVALS * self.interval
+
+    def late_at(self, now: float, timeout: float) -> float:
+        """Return how long the service has been silent at `now`, on a `timeout`.
+
+        The rule's own figure, plus the time since the rule computed it if that is known.
+        """
+        if self.late is None:
+            return timeout + max(0.0, now - self.starts_at)
+        return self.late + (max(0.0, now - self.evaluated) if self.evaluated is not None else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A delivery: which Alertmanager it says it comes from, and its alerts in order."""
+
+    sender: str
+    alerts: tuple[Alert, ...]
+
+
+_DECODER = msgspec.json.Decoder(_Webhook)
+
+
+def decode(body: bytes) -> Webhook:
+    """Return the webhook in `body`. Keys that are not ours may hold anything.
+
+    Raises:
+        WebhookError: It is none.
+    """
+    try:
+        webhook = _DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WebhookError(f"this is no webhook of Alertmanager (version 4): {error}") from None
+    return Webhook(webhook.external_url, tuple(map(_alert, webhook.alerts)))
+
+
+def _alert(raw: _Alert) -> Alert:
+    name = raw.labels.get("alertname", "")
+    return Alert(
+        name=name,
+        firing=raw.status == "firing",
+        svc=raw.labels.get("svc", ""),
+        starts_at=_epoch(raw.starts_at),
+        ends_at=_epoch(raw.ends_at),
+        late=_number(raw.annotations, "late_sec"),
+        timeout=_number(raw.annotations, "timeout_sec"),
+        evaluated=_number(raw.annotations, "beat" if name == WATCHDOG else "evaluated_at"),
+        interval=_number(raw.annotations, "evaluation_interval_sec"),
+    )
+
+
+def _epoch(instant: datetime) -> float:
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
+
+
+def _number(annotations: dict[str, str], name: str) -> float | None:
+    try:
+        value = float(annotations.get(name, ""))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None

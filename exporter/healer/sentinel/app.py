@@ -1,0 +1,73 @@
+"""Wires the sentinel process together: webhooks in, events on Redis out, the Watchdog's silence timed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from healer.runtime import daemon
+from healer.runtime.clock import SystemClock
+from healer.sentinel import webhook
+from healer.sentinel.delivery import Delivery
+from healer.sentinel.events import type_of
+from healer.sentinel.metrics import Counts, StateCollector
+from healer.sentinel.pump import Pump
+from healer.sentinel.truths import Truths
+from healer.sentinel.watchdog import Watchdog
+from healer.truth.model import Monitor
+from healer.web.face import Face, application, process_registry
+from healer.web.listen import Address, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str, str]) -> int:
+    """Run the sentinel until a signal; return the exit status.
+
+    Args:
+        listen: Where to serve /webhook and /metrics; answered before Redis is.
+        truth_url: Redis URL of the server that has the truth.
+        truth_key: Its key there.
+        env: The environment variables that a truth may be completed from.
+
+    Raises:
+        ListenError: `listen` cannot be listened on.
+    """
+    log = structlog.get_logger(component="sentinel")
+    clock = SystemClock()
+    registry = process_registry()
+    counts = Counts(registry)
+    watchdog = Watchdog(clock, Monitor().timeout)
+    delivery = Delivery(clock, watchdog, lambda event: counts.event(type_of(event)))
+    registry.register(StateCollector(delivery, watchdog, clock))
+    pump = Pump(delivery, watchdog, clock)
+    truths = Truths(truth_url, truth_key, env, delivery, pump.wake)
+    face = Face(
+        title="Healer sentinel",
+        about="Turns Alertmanager's webhooks into events on Redis, and hears when the pipeline falls silent.",
+        registry=registry,
+        ready=delivery.waiting_for,
+        reload=truths.reload,
+    )
+    app = application(face, max_body=webhook.MAX_BODY)
+    app.router.add_post("/webhook", webhook.handler(delivery, counts, clock, pump.wake))
+    reloads: set[asyncio.Task[str | None]] = set()
+
+    def hangup() -> None:
+        task = asyncio.get_running_loop().create_task(truths.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    try:
+        async with serving(app, listen) as url:
+            log.info("serving", url=url)
+            return await daemon.run(
+                {"pump": pump.run, "timer": pump.check, "truth": truths.watch},
+                hangup=hangup,
+                alive=pump.alive,
+            )
+    finally:
+        await delivery.close()

@@ -1,0 +1,239 @@
+"""Decides what each alert, each beat and each silence means, and has the ledger publish it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from healer.runtime.redact import safe_url
+from healer.sentinel import alerts, incidents
+from healer.sentinel.events import (
+    Event,
+    HealerMiss,
+    HealerOk,
+    HeartbeatMiss,
+    HeartbeatOk,
+    encode,
+    tenths,
+    type_of,
+)
+from healer.sentinel.ledger import Ledger, Place
+from healer.sentinel.settling import Settling
+from healer.sentinel.watchdog import PEER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from healer.runtime.clock import Clock
+    from healer.sentinel.alerts import Alert, Webhook
+    from healer.sentinel.incidents import Record
+    from healer.sentinel.watchdog import Watchdog
+    from healer.truth.model import Service, Truth
+
+
+class NotReadyError(Exception):
+    """There is no truth yet, so nobody knows where to publish; try again."""
+
+
+class Delivery:
+    """The way from alerts to events.
+
+    Attributes:
+        truth: The truth in force, or None before the first.
+        ledger: The ledger of that truth's alerts bus, or None before the first.
+    """
+
+    def __init__(self, clock: Clock, watchdog: Watchdog, published: Callable[[Event], None]) -> None:
+        """Make a delivery that knows no truth yet.
+
+        Args:
+            clock: Its time.
+            watchdog: Is told of the pipeline's beats.
+            published: Called for each event that this process published.
+        """
+        self.truth: Truth | None = None
+        self.ledger: Ledger | None = None
+        self._clock = clock
+        self._watchdog = watchdog
+        self._published = published
+        self._services: dict[str, Service] = {}
+        self._monitor = ""
+        self._unwritten: float | None = None
+        self._adopted = False
+        self._settling = Settling()
+        self._unsound = clock.monotonic()
+        self._was_silent = False
+        self._log = structlog.get_logger(component="sentinel")
+
+    async def adopt(self, truth: Truth) -> None:
+        """Put `truth` in force; the ledger moves if the alerts bus did."""
+        self.truth = truth
+        monitor = truth.monitor
+        self._services = {service.name: service for service in truth.services}
+        self._watchdog.timeout = monitor.timeout
+        self._monitor = f"monitor:{monitor.name}"
+        place = Place(truth.bus(monitor.alerts_bus).url, monitor.alerts_channel, f"{monitor.name}:sentinel")
+        if self.ledger is None or self.ledger.place != place:
+            old, self.ledger = self.ledger, Ledger(place, before=self.ledger)
+            self._adopted = False
+            if old is not None:
+                await old.close()
+
+    async def close(self) -> None:
+        """Close the ledger's connections."""
+        if self.ledger is not None:
+            await self.ledger.close()
+
+    def waiting_for(self) -> str | None:
+        """Return what the sentinel lacks to publish an event, or None."""
+        if self.ledger is None:
+            return "no truth yet"
+        return None if self.ledger.up else f"no answer from Redis at {safe_url(self.ledger.place.url)}"
+
+    def pending(self) -> int:
+        """Return how many recoveries wait for proof."""
+        records = self.ledger.records if self.ledger else {}
+        return sum(record.owed is not None for record in records.values())
+
+    async def deliver(self, webhook: Webhook) -> None:
+        """Carry out a webhook, beats first, then its alerts in order. Doing it twice does it once.
+
+        Raises:
+            NotReadyError: There is no truth yet.
+            LedgerDownError: Redis is out of reach; some alerts may have been carried out.
+        """
+        for alert in webhook.alerts:
+            if alert.name == alerts.WATCHDOG and alert.firing:
+                beat = self._clock.wall() if alert.evaluated is None else alert.evaluated
+                if self._watchdog.hear(webhook.sender, beat):
+                    self._unwritten = beat
+        # A rule that changed its labels ends one alert and fires another: while one fires, the service is missing.
+        firing = {(alert.name, alert.svc) for alert in webhook.alerts if alert.firing}
+        for alert in webhook.alerts:
+            if not alert.firing and (alert.name, alert.svc) in firing:
+                continue
+            if alert.name == alerts.HEARTBEAT_MISS and not alert.ignored:
+                await self._carry_out(f"svc:{alert.svc}", alert, self._heartbeat)
+            elif alert.name == alerts.HEALER_MISS:
+                await self._carry_out(self._monitor, alert, self._healer)
+
+    async def tick(self) -> None:
+        """Do what is due by time: note beats, the silence and its end, settle what is owed.
+
+        Raises:
+            LedgerDownError: Redis is out of reach; it stays due.
+        """
+        self._say_silence()
+        if self.ledger is None:
+            return
+        await self.ledger.refresh()
+        self._hear_peers(self.ledger.record(self._monitor).beat)
+        beat = self._unwritten
+        if beat is not None:
+            await self._apply(self._monitor, partial(incidents.heard, beat=beat), self._pipeline)
+            if self._unwritten == beat:  # a webhook may have brought a newer one meanwhile
+                self._unwritten = None
+        record = self.ledger.record(self._monitor)
+        if self._watchdog.silent() and not record.silent:
+            await self._apply(self._monitor, partial(incidents.silenced, seen=record.beat), self._pipeline)
+        await self._settle(self.ledger)
+
+    def _say_silence(self) -> None:
+        silent = self._watchdog.silent()
+        if silent and not self._was_silent:
+            self._log.warning(
+                "watchdog silent", late_sec=tenths(self._watchdog.late()), timeout_sec=self._watchdog.timeout
+            )
+        elif self._was_silent and not silent:
+            self._log.info("watchdog back")
+        self._was_silent = silent
+
+    def _hear_peers(self, beat: float | None) -> None:
+        """Take over what another sentinel heard; at first, what was heard before this process began."""
+        if beat is not None and self._adopted:
+            self._watchdog.hear(PEER, beat)
+        elif beat is not None:
+            self._watchdog.adopt(beat)
+        self._adopted = True
+
+    async def _carry_out(
+        self, field: str, alert: Alert, event: Callable[[Alert, Record], Event | None]
+    ) -> None:
+        def change(record: Record) -> Record:
+            if alert.firing:
+                return incidents.fired(record, alert.starts_at, alert.evaluated)
+            return incidents.resolved(record, alert.ends_at, proven=alert.proven)
+
+        await self._apply(field, change, partial(event, alert))
+
+    async def _settle(self, ledger: Ledger) -> None:
+        now = self._clock.monotonic()
+        alive = self._watchdog.alive_since()
+        if ledger.record(self._monitor).out or alive is None:
+            self._unsound = now
+
+        def sound_since(field: str) -> float | None:
+            # While Healer itself is missing, nobody would report a service; but its own return is awaited.
+            return alive if alive is None or field == self._monitor else max(alive, self._unsound)
+
+        owed = {field: record.owed for field, record in ledger.records.items() if record.owed is not None}
+        for field, end in self._settling.due(owed, now, sound_since, self._patience):
+            returned = partial(self._returned, field.partition(":")[2], end)
+            event = self._pipeline if field == self._monitor else returned
+            await self._apply(field, partial(incidents.settled, owed=end), event)
+
+    def _patience(self, field: str) -> float:
+        """Return the seconds until a dead service is late, and until that is sure to have been heard."""
+        service = self._services.get(field.partition(":")[2]) if field.startswith("svc:") else None
+        late = service.warmup + service.timeout if service else self._watchdog.timeout
+        return late + self._watchdog.timeout
+
+    async def _apply(
+        self, field: str, change: Callable[[Record], Record], event: Callable[[Record], Event | None]
+    ) -> None:
+        if self.ledger is None:
+            raise NotReadyError("no truth yet")
+        published = await self.ledger.apply(field, change, event)
+        if published is not None:
+            self._published(published)
+            self._log.info(
+                "event published",
+                type=type_of(published),
+                svc=published.svc,
+                message=encode(published).decode(),
+            )
+
+    def _heartbeat(self, alert: Alert, record: Record) -> Event | None:
+        if not record.out:
+            return self._returned(alert.svc, alert.ends_at, record)
+        now = self._clock.wall()
+        service = self._services.get(alert.svc)
+        timeout = alert.timeout or (service.timeout if service else self._watchdog.timeout)
+        return HeartbeatMiss(alert.svc, tenths(alert.late_at(now, timeout)), timeout, int(now))
+
+    def _returned(self, svc: str, ends_at: float, _: Record) -> Event | None:
+        if svc not in self._services:
+            self._log.info(
+                "incident closed without an event: the truth does not name the service any more", svc=svc
+            )
+            return None
+        now = self._clock.wall()
+        return HeartbeatOk(svc, tenths(now - ends_at), int(now))
+
+    def _healer(self, alert: Alert, record: Record) -> Event | None:
+        if not record.out:
+            return self._pipeline(record)
+        now = self._clock.wall()
+        timeout = alert.timeout or self._watchdog.timeout
+        return HealerMiss(self._name(), tenths(alert.late_at(now, timeout)), timeout, int(now))
+
+    def _pipeline(self, record: Record) -> Event | None:
+        now = int(self._clock.wall())
+        if not record.out:
+            return HealerOk(self._name(), now)
+        return HealerMiss(self._name(), tenths(self._watchdog.late()), float(self._watchdog.timeout), now)
+
+    def _name(self) -> str:
+        return self._monitor.partition(":")[2]

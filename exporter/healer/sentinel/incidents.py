@@ -1,0 +1,77 @@
+"""What is known of one service, and how each thing heard changes it: pure functions from record to record.
+
+An incident is told by its times, not by the order in which messages about it arrive: Alertmanager retries, a
+pair of Alertmanagers delivers twice and out of step, and a stale message must not undo a newer one. All
+instants are epoch seconds of Prometheus' clock and are compared only with each other.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import replace
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is remembered of one service, or of the monitor itself.
+
+    Attributes:
+        missing: An alert says that it is missing.
+        since: When the newest incident known began.
+        ended: When the newest incident known to be over ended.
+        owed: An end that was reported but not proven, or None: see `ended`.
+        silent: The pipeline itself is silent; of the monitor's record only.
+        beat: The Watchdog evaluation heard last; of the monitor's record only.
+    """
+
+    missing: bool = False
+    since: float = 0.0
+    ended: float = 0.0
+    owed: float | None = None
+    silent: bool = False
+    beat: float | None = None
+
+    @property
+    def out(self) -> bool:
+        """Whether it counts as missing: an event is published exactly when this changes."""
+        return self.missing or self.silent
+
+
+def fired(record: Record, starts_at: float, evaluated: float | None = None) -> Record:
+    """Return the record after an alert that fires since `starts_at` and was last seen firing at `evaluated`."""
+    if record.missing:
+        seen = max(starts_at, evaluated or starts_at)
+        owed = None if record.owed is not None and seen > record.owed else record.owed
+        return replace(record, since=max(record.since, starts_at), owed=owed)
+    if starts_at < record.ended:
+        return record
+    return replace(record, missing=True, since=starts_at, owed=None)
+
+
+def resolved(record: Record, ends_at: float, *, proven: bool) -> Record:
+    """Return the record after an alert that ended at `ends_at`.
+
+    An end before the newest incident began is old news. An end that is not proven stays owed. The proven end of
+    an incident never heard of is noted, so that a late message of its beginning does not open it for good.
+    """
+    if not record.missing:
+        return replace(record, ended=max(record.ended, ends_at)) if proven else record
+    if ends_at <= record.since:
+        return record
+    if not proven:
+        return replace(record, owed=max(record.owed or ends_at, ends_at))
+    return replace(record, missing=False, ended=max(record.ended, ends_at), owed=None)
+
+
+def settled(record: Record, owed: float) -> Record:
+    """Return the record after the end owed at `owed` is believed; unchanged if it is owed no more."""
+    return resolved(record, owed, proven=True) if record.owed == owed else record
+
+
+def silenced(record: Record, seen: float | None) -> Record:
+    """Return the monitor's record after the pipeline fell silent, unless a beat other than `seen` was heard."""
+    return replace(record, silent=True) if record.beat == seen else record
+
+
+def heard(record: Record, beat: float) -> Record:
+    """Return the monitor's record after a Watchdog evaluated at `beat`; the one heard last proves nothing."""
+    return record if record.beat == beat else replace(record, silent=False, beat=beat)

@@ -1,0 +1,227 @@
+"""Keeps the records in Redis and publishes: one script compares, stores and publishes in a single step.
+
+A change is worked out here from the record as last seen, and carried out there only if that is still what Redis
+holds; else it is worked out anew. So two sentinels, a retry and a lost answer all come to one event. Redis may
+also come back empty: then the records as last seen are put back before anything else happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from healer.runtime.redact import safe_url
+from healer.sentinel.events import encode
+from healer.sentinel.incidents import Record
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from healer.sentinel.events import Event
+
+TIMEOUT_SECONDS = 2.0
+"""How long one change may take, connecting and trying again included."""
+
+ATTEMPTS = 20
+"""How often a change is worked out anew before the ledger gives up on it."""
+
+PRESENT = b"@"
+"""The field whose absence means that Redis lost the records."""
+
+LOST, STALE, DONE = -1, 0, 1
+
+APPLY = """
+if redis.call('HEXISTS', KEYS[1], ARGV[6]) == 0 then return {-1, ''} end
+local current = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+if current ~= ARGV[2] then return {0, current} end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+if ARGV[4] ~= '' then
+  redis.call('SET', KEYS[2], ARGV[4])
+  redis.call('PUBLISH', ARGV[5], ARGV[4])
+end
+return {1, ARGV[3]}
+"""
+
+RESTORE = """
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
+  redis.call('HSET', KEYS[1], unpack(ARGV))
+end
+return redis.call('HGETALL', KEYS[1])
+"""
+
+
+class LedgerDownError(Exception):
+    """Redis is out of reach or refuses; nothing is known to have changed. The text holds no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the ledger is.
+
+    Attributes:
+        url: The alerts bus; may hold a password.
+        channel: Where events are published.
+        key: The hash that holds the records.
+    """
+
+    url: str
+    channel: str
+    key: str
+
+
+class Ledger:
+    """The records of one place.
+
+    Attributes:
+        place: Where it is.
+        up: Whether Redis answered last time; None before the first.
+        records: What Redis held when last seen, by field: `svc:<name>`, `monitor:<name>`.
+    """
+
+    def __init__(self, place: Place, before: Ledger | None = None) -> None:
+        """Make the ledger of `place`; a place without records gets those of the ledger `before` it."""
+        self.place = place
+        self.up: bool | None = None
+        self.records: Mapping[str, Record] = before.records if before else {}
+        self._raw: dict[bytes, bytes] = dict(before._raw) if before else {}
+        self._read_once = False
+        self._redis = Redis.from_url(
+            place.url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._log = structlog.get_logger(component="sentinel", redis=safe_url(place.url))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def refresh(self) -> None:
+        """Read all records anew; put them back if Redis lost them.
+
+        Raises:
+            LedgerDownError: Redis is out of reach.
+        """
+        async with self._answering():
+            await self._read()
+
+    def record(self, field: str) -> Record:
+        """Return the record of `field` as last seen."""
+        return self.records.get(field, Record())
+
+    async def apply(
+        self,
+        field: str,
+        change: Callable[[Record], Record],
+        event: Callable[[Record], Event | None],
+    ) -> Event | None:
+        """Change a record, and publish an event if the change makes or ends an outage.
+
+        Args:
+            field: `svc:<name>` or `monitor:<name>`; the name is that of the key `health:<name>`.
+            change: Returns the new record; may be called several times, with what Redis holds by then.
+            event: Returns what to publish for the new record, or None for a change that is nobody's business.
+
+        Returns:
+            The event, if this call published one.
+
+        Raises:
+            LedgerDownError: Redis is out of reach; the change may be tried again.
+        """
+        async with self._answering():
+            if not self._read_once:
+                await self._read()
+            return await self._apply(field, change, event)
+
+    async def _apply(
+        self, field: str, change: Callable[[Record], Record], event: Callable[[Record], Event | None]
+    ) -> Event | None:
+        name, unanswered = field.encode(), None
+        for _ in range(ATTEMPTS):
+            expected = self._raw.get(name, b"")
+            before = _decode(expected)
+            after = change(before)
+            message = event(after) if after.out != before.out else None
+            new = expected if after == before else msgspec.json.encode(after)
+            try:
+                verdict, current = await self._compare(name, expected, new, message)
+            except RedisConnectionError:
+                # Whether the script ran is unknown. Asking again tells: a record that is `new` by then is our work.
+                if unanswered is not None:
+                    raise
+                unanswered = (new, message)
+                continue
+            if verdict == LOST:
+                await self._read()
+                continue
+            self._see(name, current)
+            if verdict == DONE:
+                return message
+            if unanswered is not None and current == unanswered[0]:
+                return unanswered[1]
+        raise RedisError(f"{field} changed {ATTEMPTS} times under our hands")
+
+    async def _compare(
+        self, name: bytes, expected: bytes, new: bytes, message: Event | None
+    ) -> tuple[int, bytes]:
+        health = b"health:" + name.partition(b":")[2]
+        payload = b"" if message is None else encode(message)
+        answer = self._redis.eval(
+            APPLY, 2, self.place.key, health, name, expected, new, payload, self.place.channel, PRESENT
+        )
+        verdict, current = await cast("Awaitable[tuple[int, bytes]]", answer)
+        return verdict, current
+
+    async def _read(self) -> None:
+        known = {PRESENT: b"1", **self._raw}
+        pairs = [item for pair in known.items() for item in pair]
+        answer = await cast("Awaitable[list[bytes]]", self._redis.eval(RESTORE, 1, self.place.key, *pairs))
+        self._raw = dict(zip(answer[::2], answer[1::2], strict=True))
+        self._read_once = True
+        self._decode_all()
+
+    def _see(self, name: bytes, raw: bytes) -> None:
+        if self._raw.get(name, b"") != raw:
+            self._raw[name] = raw
+            self._decode_all()
+
+    def _decode_all(self) -> None:
+        self.records = {
+            name.decode(errors="replace"): _decode(raw) for name, raw in self._raw.items() if name != PRESENT
+        }
+
+    @asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        """Bound the time of a conversation, and note how it ended: once for each outage."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                yield
+        except (RedisError, OSError, TimeoutError) as error:
+            reason = str(error) or f"no answer within {TIMEOUT_SECONDS:g} s"
+            if self.up is not False:
+                self._log.error("redis lost, events wait", reason=reason)
+            self.up = False
+            raise LedgerDownError(f"Redis at {safe_url(self.place.url)}: {reason}") from None
+        if self.up is False:
+            self._log.info("redis back")
+        self.up = True
+
+
+def _decode(raw: bytes) -> Record:
+    if not raw:
+        return Record()
+    try:
+        return msgspec.json.decode(raw, type=Record)
+    except msgspec.DecodeError:
+        return Record()  # written by nobody we know; the next change replaces it
