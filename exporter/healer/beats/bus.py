@@ -21,6 +21,7 @@ from healer.beats.decode import Beat, decode
 from healer.beats.pulse import Identity, Pulse
 from healer.runtime.log import Throttle
 from healer.runtime.redact import safe_url
+from healer.runtime.tasks import first_to_fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,6 +74,7 @@ class BusListener:
         self._steer = asyncio.Event()
         self._subscribed: set[str] = set()
         self._connected_before = False
+        self._heard = 0.0
         self._down_since: float | None = clock.monotonic()
         self._throttle = Throttle(clock, COMPLAINT_SECONDS)
         self._log = structlog.get_logger(component="bus", bus=bus.name, url=safe_url(bus.url))
@@ -120,11 +122,12 @@ class BusListener:
         pulse = Pulse(self.bus.url, self.identity, self._clock)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await connection.connect()
+                await connection.connect()  # type: ignore[no-untyped-call] # redis-py's gap
             if self._connected_before:
                 self.reconnects += 1
             self._connected_before = True
-            await _first_failure(
+            self._heard = self._clock.monotonic()
+            await first_to_fail(
                 self._read(connection),
                 self._follow(connection),
                 self._guard(pulse),
@@ -151,6 +154,9 @@ class BusListener:
 
     def _hear(self, channel: str, payload: bytes) -> None:
         now = self._clock.monotonic()
+        # What arrives after a stall, ours or the network's, is a backlog: taken for fresh, it would hide a
+        # death. It is left unread; the new connection starts with what is published from then on.
+        self._check_hearing(now, "and what arrives may be old")
         if channel == self.identity.channel:
             beat = decode(payload)
             if isinstance(beat, Beat) and beat.id == self.identity.replica:
@@ -173,7 +179,7 @@ class BusListener:
 
     def _prove(self, now: float) -> None:
         """Note that the own beat came back: the bus carries, and we hear."""
-        self.loopback = now
+        self.loopback = self._heard = now
         if self.up:
             return
         self.up = True
@@ -197,22 +203,16 @@ class BusListener:
             await self._steer.wait()
 
     async def _guard(self, pulse: Pulse) -> None:
-        """Raise `DeafError` once the own beat has not been heard for too long.
-
-        A tick that comes late says that this process stood still, not the bus: what the bus has sent
-        meanwhile is yet to be read, so judgement waits for the next tick.
-        """
-        heard_by = self._clock.monotonic()
-        tick = heard_by
+        """Raise `DeafError` as soon as the own beat has not been heard for too long."""
         while True:
-            pause = self._cadence.period / 2
-            await asyncio.sleep(pause)
-            late = self._clock.monotonic() - tick - pause
-            tick = self.active = self._clock.monotonic()
-            silence = tick - max(heard_by, self.loopback or 0.0)
-            if silence > self._cadence.deaf_after and late < pause:
-                reason = pulse.error or "published, but not delivered"
-                raise DeafError(f"own beat not heard back for {silence:.1f} s ({reason})")
+            await asyncio.sleep(self._cadence.period / 2)
+            self.active = self._clock.monotonic()
+            self._check_hearing(self.active, pulse.error or "published, but not delivered")
+
+    def _check_hearing(self, now: float, reason: str) -> None:
+        silence = now - self._heard
+        if silence > self._cadence.deaf_after:
+            raise DeafError(f"own beat not heard back for {silence:.1f} s ({reason})")
 
     def _lost(self, error: Exception) -> None:
         self.active = self._clock.monotonic()
@@ -232,19 +232,6 @@ class BusListener:
         self.up = False
         for slot in self._slots.values():
             slot.since = None
-
-
-async def _first_failure(*parts: Any) -> None:
-    """Run coroutines side by side; when one ends, end the others and raise what it raised."""
-    tasks = [asyncio.create_task(part) for part in parts]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _chunks(channels: list[str], size: int) -> Iterable[list[str]]:

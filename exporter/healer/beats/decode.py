@@ -15,8 +15,6 @@ import msgspec
 MAX_BYTES = 64 * 1024
 """A longer message is no beat; a real one has some fifty bytes."""
 
-_INT64 = 2**63
-
 
 class Invalid(StrEnum):
     """Why a message is no beat; the `reason` label of `heartbeat_invalid_total`."""
@@ -93,9 +91,7 @@ def _text(value: Any) -> str | None:
 
 
 def _counter(value: Any) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and -_INT64 <= value < _INT64:
-        return value
-    return None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _number(value: Any) -> float | None:

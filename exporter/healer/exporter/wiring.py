@@ -15,6 +15,7 @@ from healer.beats.board import Board
 from healer.beats.bus import BusListener
 from healer.beats.cadence import cadence
 from healer.beats.pulse import Identity
+from healer.runtime.tasks import end
 from healer.truth.load import parse
 from healer.truth.problems import TruthError
 
@@ -49,6 +50,7 @@ class Wiring:
         self._replica = replica
         self._clock = clock
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._log = structlog.get_logger(component="truth")
 
@@ -102,9 +104,7 @@ class Wiring:
         try:
             await self._crashed
         finally:
-            for task in self._tasks.values():
-                task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await end([*self._tasks.values(), *self._ending])
 
     def _rewire(self, truth: Truth) -> None:
         self.board.adopt(truth.services)
@@ -129,7 +129,9 @@ class Wiring:
 
     def _drop(self, name: str) -> None:
         self.listeners.pop(name).close_eyes()
-        self._tasks.pop(name).cancel()
+        ending = asyncio.create_task(end([self._tasks.pop(name)]))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and not self._crashed.done():
