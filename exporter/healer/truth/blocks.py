@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import math
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -22,6 +22,7 @@ DAY = 86_400.0
 UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories that end a line or cannot be encoded: no name in a label, a channel or a file has them."""
 LIKE_ENOUGH = 0.75
+NUMBER_IN_TEXT = re.compile(r"([1-9]\d{0,7}(?:\.\d{1,6})?) ?(?:s|sec|seconds)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +99,13 @@ class Block:
             if key not in known and meant and meant not in self.members:
                 yield key, meant
 
-    def block(self, key: str, expected: str = "an object", hint: str = "") -> Block:
+    def block(self, key: str, hint: str = "") -> Block:
         """Return the object at `key`; an empty one if it is absent or, noted, no object."""
         if key not in self._blocks:
             value = self.members.get(key, Members([]))
             is_object = isinstance(value, Members)
             if not is_object:
-                self.wrong(key, expected, hint)
+                self.wrong(key, f'an object like "{key}": {{…}}', hint)
             members = value if isinstance(value, Members) else Members([])
             block = self._blocks[key] = Block(members, self.at(key), self._problems).unique()
             block.sound = is_object
@@ -188,13 +189,10 @@ def seconds_fault(value: object, upto: float) -> tuple[str, str] | None:
     """Return what was expected and what to do if `value` is no duration, else None."""
     expected = "a number of seconds > 0"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        try:
-            number = float(value) if isinstance(value, str) else math.nan
-        except ValueError:
-            number = math.nan
-        return expected, f'Write {number:g}, not "{value}".' if math.isfinite(
-            number
-        ) else "Write a number such as 10."
+        meant = NUMBER_IN_TEXT.fullmatch(value) if isinstance(value, str) else None
+        return expected, f"Write {meant[1]}, not {value!r}.".replace(
+            "'", '"'
+        ) if meant else "Write a number such as 10."
     if value != value or value <= 0:  # noqa: PLR0124  # NaN differs from itself; isnan fails on huge integers
         return expected, "Write a number such as 10."
     if value > upto:

@@ -12,7 +12,7 @@ import redis
 from healer.truth.blocks import Given, alike, text_fault
 from healer.truth.document import Members
 from healer.truth.model import Bus
-from healer.truth.problems import path_text, shown
+from healer.truth.problems import path_text, quoted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 EXPECTED_URL = "a URL such as redis://host:6379"
 HOST = re.compile(r"[\w.:-]+")
 DATABASE = re.compile(r"/?\d{0,9}")
+RAW_PASSWORD = re.compile(r"\w+://[^@]*[/#?@][^@]*@|\w+://[^@]*@.*@", re.DOTALL)
 DEFAULT_PORT = 6379
 
 
@@ -39,7 +40,7 @@ def resolve(root: Block, uses: Sequence[Use], problems: Problems) -> tuple[tuple
 
     Both are sorted by name. A bus whose URL is wrong is noted and left out.
     """
-    declared = root.block("buses", "an object of buses by name")
+    declared = root.block("buses")
     by_name: dict[str, list[Use]] = {}
     for use in uses:
         by_name.setdefault(use.bus.value, []).append(use)
@@ -64,6 +65,8 @@ def redis_url(block: Block, key: str) -> Given[str] | None:
 
 def url_fault(url: str) -> str | None:
     """Return what to do about a URL that redis-py could not use, else None. Never quotes the URL."""
+    if RAW_PASSWORD.match(url):
+        return "In a password, write @ as %40, # as %23, / as %2F and ? as %3F."
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -71,8 +74,8 @@ def url_fault(url: str) -> str | None:
         return "The port is a number from 1 to 65535, an IPv6 address stands in brackets."
     if parts.scheme not in {"redis", "rediss", "unix"}:
         return "It starts with redis://, rediss:// (TLS) or unix://."
-    if parts.fragment or "@" in parts.path + parts.query:
-        return "In a password, write @ as %40, # as %23, / as %2F and ? as %3F."
+    if parts.fragment:
+        return "Nothing may follow a #."
     if parts.scheme == "unix":
         fault = None if parts.path else "A socket's path follows: unix:///run/redis/redis.sock."
     else:
@@ -107,7 +110,7 @@ def _client_fault(url: str) -> str | None:
 def _used(name: str, uses: Sequence[Use], declared: Block, problems: Problems) -> Bus | None:
     given = [use.url for use in uses if use.url is not None]
     if name in declared:
-        entry = declared.block(name, 'an object like {"url": "redis://host:6379"}')
+        entry = declared.block(name, 'Such as {"url": "redis://host:6379"}.')
         url = redis_url(entry, "url")
         if url is not None:
             _note_differing(name, url, given, problems)
@@ -118,7 +121,7 @@ def _used(name: str, uses: Sequence[Use], declared: Block, problems: Problems) -
     elif declared.members and not given:
         meant = alike(name, declared.members)
         known = ", ".join(declared.members)
-        hint = f"Did you mean {meant}?" if meant else f"Or add buses[{shown_name(name)}] with its url."
+        hint = f"Did you mean {meant}?" if meant else f"Or add buses[{quoted(name)}] with its url."
         for use in uses:
             problems.error(use.bus.path, shown(name), f"one of the buses in `buses`: {known}", hint)
         return None
@@ -126,7 +129,7 @@ def _used(name: str, uses: Sequence[Use], declared: Block, problems: Problems) -
         for other in given[1:]:
             if _server(other.value) != _server(given[0].value):
                 expected = (
-                    f"the same as {given[0].origin}, {shown(given[0].value)}: both are on the bus {name}"
+                    f"the same as {given[0].origin}, {quoted(given[0].value)}: both are on the bus {name}"
                 )
                 hint = f"Say once which is right: buses.{name}.url."
                 problems.error(other.path, shown(other.value), expected, hint)
@@ -139,7 +142,7 @@ def _by_name(name: str, uses: Sequence[Use], problems: Problems) -> Bus | None:
     if url_fault(url) is None and urlsplit(url).hostname == name.lower():
         return Bus(name, url)
     for use in uses:
-        hint = f"Or add buses[{shown_name(name)}] with its url."
+        hint = f"Or add buses[{quoted(name)}] with its url."
         problems.error(use.bus.path, shown(name), "a bus name that is a host name", hint)
     return None
 
@@ -162,7 +165,7 @@ def _note_differing(name: str, url: Given[str], others: Sequence[Given[str]], pr
     for other in others:
         if _server(other.value)[-2:] != _server(url.value)[-2:]:
             hint = f"{url.origin} counts. If the service beats elsewhere, it will be missing."
-            problems.warn(other.path, shown(other.value), f"{shown(url.value)} as in buses.{name}", hint)
+            problems.warn(other.path, shown(other.value), f"{quoted(url.value)} as in buses.{name}", hint)
 
 
 def _server(url: str) -> tuple[str, str | None, str | None, str | None, int | str]:
@@ -170,8 +173,3 @@ def _server(url: str) -> tuple[str, str | None, str | None, str | None, int | st
     parts = urlsplit(url)
     where = parts.path if parts.scheme == "unix" else parts.port or DEFAULT_PORT
     return parts.scheme, parts.username, parts.password, parts.hostname, where
-
-
-def shown_name(name: str) -> str:
-    """Return a bus name as it is written in JSON, for a hint."""
-    return shown(name).removesuffix(" (string)")

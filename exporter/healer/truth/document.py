@@ -90,14 +90,17 @@ def _syntax(text: str, error: json.JSONDecodeError) -> Problem:
         hint = "Strings take double quotes."
     elif char in {"/", "#"}:
         hint = "JSON has no comments: remove it."
-    elif not char:
-        hint = "It ends too early: was it cut off?"
     elif "delimiter" in error.msg:
         hint = "Is a comma, a colon or a bracket missing just before?"
     elif error.msg.startswith("Extra data"):
         hint = "Something follows the end of the document: remove it."
     elif error.msg.startswith("Invalid control character"):
         hint = "Is the closing quote missing?"
+    number = text.count("\n", 0, position) + 1
+    if not char:
+        return Problem(
+            WHOLE, "its end", "more JSON", "Was it cut off, or is a bracket or quote not closed?", number
+        )
     start = text.rfind("\n", 0, position) + 1
     line = text[start:].partition("\n")[0].rstrip()
     column = position - start + 1

@@ -94,6 +94,11 @@ class Problems:
         # A value that many services share (a cadence) is wrong once, however many services it harms.
         self._found[Problem(path_text(path), found, expected, hint, line, severity)] = None
 
+    @property
+    def errors(self) -> int:
+        """How many errors were noted so far."""
+        return sum(problem.severity is Severity.ERROR for problem in self._found)
+
     def sorted(self) -> tuple[Problem, ...]:
         """Return the problems in the order of the document; those without a line come last."""
         return tuple(sorted(self._found, key=lambda problem: problem.line or float("inf")))
@@ -104,7 +109,7 @@ class Problems:
         Raises:
             TruthError: At least one error was noted.
         """
-        if any(problem.severity is Severity.ERROR for problem in self._found):
+        if self.errors:
             raise TruthError(self.sorted(), source)
 
 
@@ -134,10 +139,16 @@ def shown(value: object) -> str:
     # Python refuses to print integers of thousands of digits.
     if isinstance(value, int) and value.bit_length() > MANY_BITS:
         return "a number of hundreds of digits"
+    if value is None:
+        return "null"
+    return f"{quoted(value)} ({TYPE_NAMES[type(value)]})"
+
+
+def quoted(value: object) -> str:
+    """Return a plain value as it is written in JSON, shortened, without passwords or anything unprintable."""
     if isinstance(value, str):
         value = QUERY.sub(r"\1…", CREDENTIALS.sub(r"\1***@", value))
-    text = json.dumps(value, ensure_ascii=False) if value is not None else "null"
+    text = json.dumps(value, ensure_ascii=False)
     if len(text) > LONGEST_SHOWN:
         text = text[:LONGEST_SHOWN] + "…"
-    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-    return text if value is None else f"{text} ({TYPE_NAMES[type(value)]})"
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

@@ -52,7 +52,8 @@ class Legend:
             return ""
         kind = POSITION.sub("[]", origin)
         if what:
-            kind = kind.replace(path_text((what, name))[len(what) :], f".<{what}>", 1)
+            step = re.escape(path_text((what, name))[len(what) :])
+            kind = re.sub(rf"^(services|components|buses){step}(?=[.\[])", rf"\1.<{what}>", kind)
         if kind not in self._letters:
             self._letters[kind] = self._letter(len(self._letters))
         return f" ({self._letters[kind]})"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from healer.truth.blocks import DAY, Block, Environment, Given, alike, first
 from healer.truth.model import Source
-from healer.truth.problems import shown
+from healer.truth.problems import quoted
 
 if TYPE_CHECKING:
     from healer.truth.problems import Problems
@@ -24,14 +24,14 @@ COMFORTABLE = 3
 
 def heartbeat(owner: Block) -> Block:
     """Return the `heartbeat` block of a service, with keys noted that mean nothing in it."""
-    block = owner.block("heartbeat", 'an object like {"interval_sec": 10}')
+    block = owner.block("heartbeat")
     block.only(HEARTBEAT_KEYS)
     return block
 
 
 def shared_timeout(healer: Block, environment: Environment) -> Given[float]:
     """Return the timeout of every service that sets none of its own."""
-    threshold = healer.block("threshold", 'an object like {"heartbeat_cadence": 30}')
+    threshold = healer.block("threshold")
     threshold.only(THRESHOLD_KEYS)
     return first(
         threshold.seconds("heartbeat_cadence", LONGEST_TIMEOUT),
@@ -73,16 +73,11 @@ def check(block: Block, interval: Given[float], timeout: Given[float], problems:
 
 def source(block: Block) -> Given[Source]:
     """Return how a service beats."""
-    given = block.text("source", 'the text "pubsub"')
+    given = block.text("source", '"pubsub"')
     known = [source.value for source in Source]
     if given is not None and given.value in known:
         return Given(Source(given.value), given.path)
     if given is not None:
         hint = f"Did you mean {meant}?" if (meant := alike(given.value, known)) else "Remove it."
-        block.wrong("source", f"{shown_list(known)}: this version hears pubsub only", hint)
+        block.wrong("source", f"{', '.join(map(quoted, known))}: this version hears no other", hint)
     return Given(Source.PUBSUB, "default")
-
-
-def shown_list(words: list[str]) -> str:
-    """Return words as they are written in JSON: `"a", "b"`."""
-    return ", ".join(shown(word).removesuffix(" (string)") for word in words)

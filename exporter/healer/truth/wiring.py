@@ -45,9 +45,7 @@ def find_services(root: Block, problems: Problems) -> Block:
         nothing.sound = False
         return nothing
     key = (with_healer or present)[0]
-    return root.block(
-        key, "an object of services by name", NODE_FILE if isinstance(root.members[key], list) else ""
-    )
+    return root.block(key, NODE_FILE if isinstance(root.members[key], list) else "")
 
 
 def read_bus(entry: Block) -> Given[str]:
@@ -103,7 +101,8 @@ def read_watches(healer: Block, services: Block, own: Collection[str], problems:
             _note_second(by_name[watch.name], watch, problems)
         else:
             by_channel[place] = by_name[watch.name] = watch
-    if entries:
+    # What an entry that is wrong was meant to name would only seem forgotten.
+    if entries and not problems.errors:
         _note_forgotten(services, by_name, problems)
     return [by_name[name] for name in sorted(by_name)]
 
@@ -143,7 +142,7 @@ def _watch(
     if not name.strip() or name != name.strip():
         problems.error(channel.path, shown(channel.value), "a channel that starts with its service's name")
         return None
-    block = services.block(name, "an object")
+    block = services.block(name)
     if not claimants and read_channel(block.block("heartbeat"), "channel"):
         declared = path_text(block.at("heartbeat", "channel"))
         hint = "Healer would listen where nobody beats: make the two equal."
