@@ -46,6 +46,10 @@ class Slot:
         self.counter: int | None = None
         self.invalid: dict[Invalid, int] = {}
 
+    def listen(self, now: float) -> None:
+        """Note that listening to the channel began at `now` (monotonic)."""
+        self.since = now
+
     def hear(self, payload: bytes, now: float, wall: float) -> Invalid | None:
         """Take in a message received at `now` (monotonic) and `wall` (epoch seconds).
 

@@ -11,35 +11,30 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import EqualJitterBackoff, NoBackoff
+from redis.backoff import EqualJitterBackoff
 from redis.exceptions import RedisError
 
 from healer.beats.cadence import Cadence
-from healer.beats.decode import Beat, decode
-from healer.beats.pulse import Identity, Pulse
+from healer.beats.pulse import Loopback, Pulse
+from healer.beats.wire import Wire
 from healer.runtime.log import Throttle
 from healer.runtime.redact import safe_url
 from healer.runtime.tasks import first_to_fail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from redis.asyncio.connection import AbstractConnection
+    from collections.abc import Mapping
 
     from healer.beats.board import Slot
+    from healer.beats.decode import Invalid
+    from healer.beats.pulse import Identity
     from healer.runtime.clock import Clock
     from healer.truth.model import Bus
 
-CONNECT_SECONDS = 5.0
-"""How long connecting and logging in may take."""
+REST_SECONDS = 0.02
+"""How long beats may gather between two reads: a wake-up costs more than a beat."""
 
-CHUNK = 1000
-"""Channels in one SUBSCRIBE: large enough to be fast, small enough that no other client of the bus waits."""
-
-BATCH = 256
-"""Messages taken in before the event loop gets its turn."""
+BUSY = 500
+"""A batch of so many messages says that more are waiting: no rest then, or it would be the bottleneck."""
 
 COMPLAINT_SECONDS = 60.0
 """A bus that stays away, or keeps carrying messages that are no beats, is logged this often at most."""
@@ -70,9 +65,9 @@ class BusListener:
         self.active = clock.monotonic()
         self._clock = clock
         self._slots: dict[str, Slot] = {}
+        self._sinks: dict[bytes, Slot | Loopback] = {}
         self._cadence = Cadence(1.0, 2.0)
         self._steer = asyncio.Event()
-        self._subscribed: set[str] = set()
         self._connected_before = False
         self._heard = 0.0
         self._down_since: float | None = clock.monotonic()
@@ -89,6 +84,9 @@ class BusListener:
             if before is not None and before is not slot:
                 slot.since = None if before.since is None else self._clock.monotonic()
         self._slots = dict(slots)
+        own = self.identity.channel
+        self._sinks = {channel.encode(): slot for channel, slot in slots.items()}
+        self._sinks[own.encode()] = Loopback(self.identity.replica, self._prove, slots.get(own))
         self._cadence = cadence
         self._steer.set()
 
@@ -110,71 +108,52 @@ class BusListener:
 
     async def _session(self) -> None:
         """Connect, subscribe and listen, until something fails."""
-        pool = ConnectionPool.from_url(
-            self.bus.url,
-            protocol=2,
-            socket_timeout=None,
-            socket_connect_timeout=CONNECT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
-        # The pool is only the library's way from a URL (TLS, ACL user, unix socket) to a connection.
-        connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call] # redis-py's gap
-        pulse = Pulse(self.bus.url, self.identity, self._clock)
+        wire = await Wire.connect(self.bus.url)
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await connection.connect()  # type: ignore[no-untyped-call] # redis-py's gap
             if self._connected_before:
                 self.reconnects += 1
             self._connected_before = True
             self._heard = self._clock.monotonic()
+            pulse = Pulse(self.bus.url, self.identity, self._clock)
             await first_to_fail(
-                self._read(connection),
-                self._follow(connection),
+                self._read(wire),
+                self._follow(wire),
                 self._guard(pulse),
                 pulse.run(lambda: self._cadence.period),
             )
         finally:
-            await connection.disconnect(nowait=True)
+            await wire.close()
 
-    async def _read(self, connection: AbstractConnection) -> None:
-        """Take in what the bus sends; give way to the event loop after every `BATCH` messages."""
+    async def _read(self, wire: Wire) -> None:
+        """Take in what the bus sends, a batch at a time; after a small one, let the next gather."""
         while True:
-            for _ in range(BATCH):
-                self._take(await connection.read_response())
-            await asyncio.sleep(0)
+            replies = await wire.read()
+            now, wall = self._clock.monotonic(), self._clock.wall()
+            # What arrives after a stall, ours or the network's, is a backlog: taken for fresh, it would hide a
+            # death. It is left unread; the new connection starts with what is published from then on.
+            self._check_hearing(now, "and what arrives may be old")
+            self._take(replies, now, wall)
+            await asyncio.sleep(REST_SECONDS if len(replies) < BUSY else 0)
 
-    def _take(self, message: Any) -> None:
-        kind, name = message[0], message[1].decode(errors="replace")
-        if kind == b"message":
-            self._hear(name, message[2])
-        elif kind == b"subscribe":
-            slot = self._slots.get(name)
-            if slot is not None:
-                slot.since = self._clock.monotonic()
+    def _take(self, replies: list[list[Any]], now: float, wall: float) -> None:
+        sinks = self._sinks
+        for kind, channel, payload in replies:
+            sink = sinks.get(channel)
+            if sink is None:
+                continue
+            if kind == b"message":
+                reason = sink.hear(payload, now, wall)
+                if reason is not None:
+                    self._complain(channel, reason, len(payload))
+            elif kind == b"subscribe":
+                sink.listen(now)
 
-    def _hear(self, channel: str, payload: bytes) -> None:
-        now = self._clock.monotonic()
-        # What arrives after a stall, ours or the network's, is a backlog: taken for fresh, it would hide a
-        # death. It is left unread; the new connection starts with what is published from then on.
-        self._check_hearing(now, "and what arrives may be old")
-        if channel == self.identity.channel:
-            beat = decode(payload)
-            if isinstance(beat, Beat) and beat.id == self.identity.replica:
-                self._prove(now)
-        slot = self._slots.get(channel)
-        if slot is None:
-            return
-        reason = slot.hear(payload, now, self._clock.wall())
-        if reason is None:
-            return
+    def _complain(self, channel: bytes, reason: Invalid, size: int) -> None:
         held = self._throttle.admit("invalid")
         if held is not None:
+            text = channel.decode(errors="replace")
             self._log.warning(
-                "message is no beat",
-                channel=channel,
-                reason=reason.value,
-                bytes=len(payload),
-                more_like_it=held,
+                "message is no beat", channel=text, reason=reason.value, bytes=size, more_like_it=held
             )
 
     def _prove(self, now: float) -> None:
@@ -187,19 +166,18 @@ class BusListener:
         self._down_since = None
         self._log.info("hearing", channels=len(self._slots), after_sec=round(away, 1))
 
-    async def _follow(self, connection: AbstractConnection) -> None:
+    async def _follow(self, wire: Wire) -> None:
         """Subscribe what was assigned, now and whenever the assignment changes."""
-        self._subscribed = set()
+        subscribed: set[bytes] = set()
         while True:
             self._steer.clear()
-            wanted = {*self._slots, self.identity.channel}
-            for command, channels in (
-                ("UNSUBSCRIBE", self._subscribed - wanted),
-                ("SUBSCRIBE", wanted - self._subscribed),
-            ):
-                for chunk in _chunks(sorted(channels), CHUNK):
-                    await connection.send_command(command, *chunk)
-            self._subscribed = wanted
+            wanted = set(self._sinks)
+            own = {self.identity.channel.encode()}
+            await wire.send("UNSUBSCRIBE", subscribed - wanted)
+            # The own channel comes first: hearing has to be proven while a long list is still under way.
+            await wire.send("SUBSCRIBE", own - subscribed)
+            await wire.send("SUBSCRIBE", wanted - subscribed - own)
+            subscribed = wanted
             await self._steer.wait()
 
     async def _guard(self, pulse: Pulse) -> None:
@@ -232,7 +210,3 @@ class BusListener:
         self.up = False
         for slot in self._slots.values():
             slot.since = None
-
-
-def _chunks(channels: list[str], size: int) -> Iterable[list[str]]:
-    return (channels[start : start + size] for start in range(0, len(channels), size))

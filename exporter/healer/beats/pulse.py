@@ -12,9 +12,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from healer.beats.decode import Beat, decode
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from healer.beats.board import Slot
+    from healer.beats.decode import Invalid
     from healer.runtime.clock import Clock
 
 TIMEOUT_SECONDS = 2.0
@@ -80,3 +84,24 @@ class Pulse:
             self.error = f"{type(error).__name__}: {error}"
         else:
             self.error = None
+
+
+class Loopback:
+    """Where messages on the own channel go: proof of hearing, and a service's slot if one beats there too."""
+
+    def __init__(self, replica: str, prove: Callable[[float], None], slot: Slot | None) -> None:
+        self._replica = replica
+        self._prove = prove
+        self._slot = slot
+
+    def listen(self, now: float) -> None:
+        """Note the start of the subscription as `Slot.listen` does."""
+        if self._slot is not None:
+            self._slot.listen(now)
+
+    def hear(self, payload: bytes, now: float, wall: float) -> Invalid | None:
+        """Take in a message as `Slot.hear` does."""
+        beat = decode(payload)
+        if isinstance(beat, Beat) and beat.id == self._replica:
+            self._prove(now)
+        return None if self._slot is None else self._slot.hear(payload, now, wall)
