@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from healer.beats.decode import Beat, Invalid, decode
+from healer.beats.decode import Invalid, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +24,7 @@ class Slot:
 
     Attributes:
         service: The service, as the current truth describes it.
+        name: Its name; a slot's never changes.
         since: When this replica began to listen to its channel without a break, or None while it does not.
         last: When its newest beat was received, or None before the first.
         beats: Beats heard.
@@ -33,10 +34,22 @@ class Slot:
         invalid: Messages that were no beat, by reason.
     """
 
-    __slots__ = ("beats", "counter", "invalid", "last", "lost", "restarts", "service", "since", "skew")
+    __slots__ = (
+        "beats",
+        "counter",
+        "invalid",
+        "last",
+        "lost",
+        "name",
+        "restarts",
+        "service",
+        "since",
+        "skew",
+    )
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        self.name = service.name
         self.since: float | None = None
         self.last: float | None = None
         self.beats = 0
@@ -59,29 +72,29 @@ class Slot:
         beat = decode(payload)
         if isinstance(beat, Invalid):
             return self._refuse(beat)
-        if beat.name is not None and beat.name != self.service.name:
+        svc = beat.svc if beat.svc is not None else beat.service
+        if svc is not None and svc != self.name:
             return self._refuse(Invalid.OTHER_SERVICE)
-        self._accept(beat, now, wall)
+        self.last = now
+        self.beats += 1
+        if beat.ts is not None:
+            self.skew = wall - beat.ts
+        if beat.i is not None:
+            # Nearly always the next number: nothing to look into.
+            if self.counter is not None and beat.i != self.counter + 1:
+                self._note_jump(beat.i - self.counter)
+            self.counter = beat.i
         return None
 
     def _refuse(self, reason: Invalid) -> Invalid:
         self.invalid[reason] = self.invalid.get(reason, 0) + 1
         return reason
 
-    def _accept(self, beat: Beat, now: float, wall: float) -> None:
-        self.last = now
-        self.beats += 1
-        if beat.ts is not None:
-            self.skew = wall - beat.ts
-        if beat.i is None:
-            return
-        if self.counter is not None:
-            step = beat.i - self.counter
-            if step < 0:
-                self.restarts += 1
-            elif 1 < step <= MAX_GAP:
-                self.lost += step - 1
-        self.counter = beat.i
+    def _note_jump(self, step: int) -> None:
+        if step < 0:
+            self.restarts += 1
+        elif 1 < step <= MAX_GAP:
+            self.lost += step - 1
 
 
 class Board:

@@ -44,14 +44,9 @@ class Beat(msgspec.Struct, frozen=True, gc=False):
     ts: float | None = None
     id: str | None = None
 
-    @property
-    def name(self) -> str | None:
-        """The service that the beat names, under either key."""
-        return self.svc if self.svc is not None else self.service
 
-
-_typed = msgspec.json.Decoder(Beat)
-_untyped = msgspec.json.Decoder()
+_typed = msgspec.json.Decoder(Beat).decode
+_untyped = msgspec.json.Decoder().decode
 
 
 def decode(payload: bytes) -> Beat | Invalid:
@@ -59,7 +54,7 @@ def decode(payload: bytes) -> Beat | Invalid:
     if len(payload) > MAX_BYTES:
         return Invalid.TOO_LARGE
     try:
-        return _typed.decode(payload)
+        return _typed(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _decode_leniently(payload)
 
@@ -72,7 +67,7 @@ def _decode_leniently(payload: bytes) -> Beat | Invalid:
     except UnicodeDecodeError:
         return Invalid.ENCODING
     try:
-        document = _untyped.decode(payload)
+        document = _untyped(payload)
     except (msgspec.DecodeError, RecursionError):
         return Invalid.JSON
     if not isinstance(document, dict):
