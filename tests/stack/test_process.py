@@ -51,16 +51,19 @@ async def test_a_process_is_started_awaited_and_stopped(make) -> None:
     assert not alive(pid)
 
 
-async def test_it_runs_in_the_environment_and_folder_it_needs(make, tmp_path: Path) -> None:
-    script = "import os; print(os.environ['GREETING'], os.getcwd(), 'PATH' in os.environ)"
+async def test_it_runs_in_the_folder_it_needs_and_in_no_environment_but_its_own(
+    make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICE_ID", "a setting of some other program")
+    script = "import os; print(*(os.environ.get(n) for n in ('GREETING', 'SERVICE_ID')), os.getcwd(), 'PATH' in os.environ)"
     process = make(script, ready="True", environment={"GREETING": "hello"}, directory=tmp_path)
     await process.start()
     await process.wait()
-    assert process.tail() == f"hello {tmp_path} True"
+    assert process.tail() == f"hello None {tmp_path} True"
 
 
 async def test_one_that_ends_at_once_shows_how_and_its_last_words(make) -> None:
-    process = make("import sys; print('\\n'.join(map(str, range(100)))); sys.exit('no such table')")
+    process = make("import sys; print('\\n'.join(map(str, range(100))), flush=True); sys.exit('no such table')")
     await process.start()
     with pytest.raises(
         ProcessError, match=r"(?s)child ended with exit status 1 before it was ready.*99\nno such"
@@ -110,7 +113,8 @@ async def test_it_can_be_started_again_and_keeps_its_log(make) -> None:
     await process.kill()
     await process.restart()
     assert process.pid != first
-    assert f"I am {first}" in process.tail()
+    assert f"I am {first}" not in process.tail()
+    assert f"I am {first}" in process.log.read_text()
 
 
 async def test_a_second_start_is_refused(make) -> None:

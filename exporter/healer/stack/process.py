@@ -26,6 +26,9 @@ STOP_SECONDS = 5.0
 START_SECONDS = 20.0
 """How long a process may take to become ready."""
 
+INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONWARNINGS", "LD_LIBRARY_PATH")
+"""What a process gets of our environment: enough to run, and no setting that would change what it does."""
+
 POLL_SECONDS = 0.05
 PROBE_SECONDS = 2.0
 
@@ -42,7 +45,7 @@ class Command:
         name: What it is called in messages; also names its log file.
         argv: Program (an absolute path) and arguments.
         ready: Says whether it does its work now; may raise OSError for "not yet".
-        environment: Added to our own environment.
+        environment: Its environment, beside what `INHERITED` names.
         directory: Working directory, or None for ours.
     """
 
@@ -64,6 +67,7 @@ class Process:
         self.command = command
         self.log = logs / f"{command.name}.log"
         self._child: asyncio.subprocess.Process | None = None
+        self._begin = 0
 
     @property
     def name(self) -> str:
@@ -96,13 +100,14 @@ class Process:
             raise ProcessError(f"{self.name} runs already, with pid {self.pid}")
         argv = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid())]
         with self.log.open("ab") as log:
+            self._begin = log.tell()
             self._child = await asyncio.create_subprocess_exec(
                 *argv,
                 *map(str, self.command.argv),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self.command.environment},
+                env={**_inherited(), **self.command.environment},
                 cwd=self.command.directory,
                 start_new_session=True,
             )
@@ -178,9 +183,11 @@ class Process:
                 self._child.send_signal(number)
 
     def tail(self, lines: int = LAST_WORDS) -> str:
-        """Return the last `lines` lines of its log."""
+        """Return the last `lines` lines that it wrote since it was last started."""
         try:
-            text = self.log.read_text(errors="replace")
+            with self.log.open("rb") as log:
+                log.seek(self._begin)
+                text = log.read().decode(errors="replace")
         except FileNotFoundError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
@@ -198,3 +205,7 @@ class Process:
             if status < 0
             else f"ended with exit status {status}"
         )
+
+
+def _inherited() -> dict[str, str]:
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}

@@ -1,0 +1,41 @@
+"""What every event must look like: its keys, in this order, and their types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from healer.demo.events import Heard
+
+CONTRACT: dict[str, dict[str, type]] = {
+    "heartbeat_miss": {"type": str, "svc": str, "late_sec": float, "timeout_sec": float, "ts": int},
+    "heartbeat_ok": {"type": str, "svc": str, "age_sec": float, "ts": int},
+    "healer_miss": {"type": str, "svc": str, "late_sec": float, "timeout_sec": float, "ts": int},
+    "healer_ok": {"type": str, "svc": str, "ts": int},
+}
+"""The message contract of the systems Healer replaces, by type of event."""
+
+CLOCK_SECONDS = 2.0
+"""How far `ts`, whole seconds, may be from the time of arrival."""
+
+
+def faults(event: Heard) -> list[str]:
+    """Return what is wrong with `event` by the contract, empty if nothing is."""
+    expected = CONTRACT.get(event.type)
+    if expected is None:
+        return [f"the type {event.type} is not in the contract"]
+    found = {key: type(value) for key, value in event.message.items()}
+    if list(found) != list(expected):
+        return [f"the keys are {', '.join(found)}, expected {', '.join(expected)}"]
+    wrong = [
+        f"{key} is a {found[key].__name__}, expected a {kind.__name__}"
+        for key, kind in expected.items()
+        if found[key] is not kind
+    ]
+    if not wrong and abs(event.message["ts"] - event.at) > CLOCK_SECONDS:
+        wrong.append(f"ts is {event.message['ts']}, but it came at {event.at:.1f}")
+    if not wrong and "late_sec" in expected and event.message["late_sec"] < event.message["timeout_sec"]:
+        wrong.append(
+            f"late_sec {event.message['late_sec']} is below timeout_sec {event.message['timeout_sec']}"
+        )
+    return wrong

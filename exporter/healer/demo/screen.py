@@ -1,0 +1,157 @@
+"""Shows the demo as it runs: a live picture on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from rich.console import Console, RenderableType
+
+    from healer.demo.events import Heard
+    from healer.demo.world import State, World
+
+REFRESH_SECONDS = 0.25
+EVENTS_SHOWN = 8
+STYLES = {"beating": "green", "missing": "bold red", "not watched": "yellow", "unknown": "dim"}
+
+
+class Screen:
+    """Plain lines, each with the seconds since the start."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._begun = time.monotonic()
+        self._titles: Sequence[str] = ()
+
+    def say(self, line: str) -> None:
+        """Show a line of text."""
+        elapsed = time.monotonic() - self._begun
+        self._print(Text(f"[{elapsed:6.1f} s] {line}"))
+
+    def begins(self, step: int) -> None:
+        """Show that a step begins."""
+        self.say(f"{step + 1}/{len(self._titles)} {self._titles[step]}")
+
+    def passed(self, step: int, detail: str) -> None:
+        """Show that it passed."""
+        self.say(f"    ✓ {detail}")
+
+    def failed(self, step: int, reason: str) -> None:
+        """Show that it failed."""
+        self.say(f"    ✗ {reason}")
+
+    def hints(self, lines: Sequence[str]) -> None:
+        """Show what the user can do now."""
+        for line in lines:
+            self._print(Text(line))
+
+    @asynccontextmanager
+    async def showing(self, world: World, titles: Sequence[str]) -> AsyncIterator[None]:
+        """Show the events of `world` and the steps called `titles` for the length of a block."""
+        self._titles = titles
+        task = asyncio.create_task(self._follow(world))
+        try:
+            yield
+        finally:
+            await _cancel(task)
+
+    async def _follow(self, world: World) -> None:
+        async for event in world.events.follow():
+            self.say(f"    {event}")
+
+    def _print(self, what: RenderableType) -> None:
+        self._console.print(what, soft_wrap=True)
+
+
+class LiveScreen(Screen):
+    """A picture that is drawn anew all the time: services, steps, events, hints."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._steps: dict[int, Text] = {}
+        self._states: Sequence[State] = ()
+        self._events: list[tuple[float, Heard]] = []
+        self._hints: Sequence[str] = ()
+
+    def begins(self, step: int) -> None:
+        """Show that a step runs."""
+        self._steps[step] = Text.assemble(("▶ ", "bold yellow"), (self._titles[step], "bold"))
+
+    def passed(self, step: int, detail: str) -> None:
+        """Tick it off."""
+        self._steps[step] = Text.assemble(("✓ ", "bold green"), self._titles[step], (f"  {detail}", "green"))
+
+    def failed(self, step: int, reason: str) -> None:
+        """Cross it out."""
+        self._steps[step] = Text.assemble(("✗ ", "bold red"), self._titles[step], (f"  {reason}", "red"))
+
+    def hints(self, lines: Sequence[str]) -> None:
+        """Show them below the picture."""
+        self._hints = lines
+
+    @asynccontextmanager
+    async def showing(self, world: World, titles: Sequence[str]) -> AsyncIterator[None]:
+        """Draw the picture for the length of a block, and leave its last state on the screen."""
+        self._titles = titles
+        tasks = [asyncio.create_task(self._follow(world)), asyncio.create_task(self._observe(world))]
+        try:
+            with Live(
+                console=self._console, get_renderable=self._picture, refresh_per_second=1 / REFRESH_SECONDS
+            ):
+                yield
+        finally:
+            for task in tasks:
+                await _cancel(task)
+
+    async def _follow(self, world: World) -> None:
+        async for event in world.events.follow():
+            self._events.append((time.monotonic() - self._begun, event))
+
+    async def _observe(self, world: World) -> None:
+        while True:
+            self._states = await world.states()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    def _picture(self) -> RenderableType:
+        waiting = [Text(f"  {title}", style="dim") for title in self._titles[len(self._steps) :]]
+        parts: list[RenderableType] = [Text(), self._services(), Text(), *self._steps.values(), *waiting]
+        if self._events:
+            parts += [Text(), Text("events on the alerts channel", style="bold")]
+            parts += [
+                Text(f"{at:6.1f} s  {event}", style="red" if event.type.endswith("_miss") else "green")
+                for at, event in self._events[-EVENTS_SHOWN:]
+            ]
+        if self._hints:
+            parts += [Text(), *map(Text, self._hints)]
+        return Group(*parts)
+
+    def _services(self) -> Table:
+        table = Table(box=None, pad_edge=False)
+        for heading in ("service", "bus", "state", "last beat"):
+            table.add_column(heading)
+        for each in self._states:
+            age = "" if each.age is None else f"{each.age:.1f} s ago"
+            table.add_row(each.svc, each.bus, Text(each.state, style=STYLES[each.state]), age)
+        return table
+
+
+def screen(console: Console) -> Screen:
+    """Return the screen that suits `console`."""
+    return LiveScreen(console) if console.is_terminal else Screen(console)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
