@@ -83,7 +83,7 @@ class Thresholds:
         bus_down: Half of `own`: a Redis restart passes in silence, and a lost bus is named before
             Healer's own beat, which stops with the last bus, is late.
         sentinel_down: `own`: the sentinel is waited for as long as Healer is.
-        unheard: Twice `own`: nobody listens to a service, and nothing else explains it.
+        unheard: Twice `own`: nobody listens to a service, and no alert with a cause has fired by then.
         doubtful: Ten times `own`: clocks and truths may differ for the time a rollout or an NTP step takes.
         flapping: Sixty times `own`: the window in which misses are counted.
         crashing: Thirty times `own`: the window in which publisher restarts are counted.

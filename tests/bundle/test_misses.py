@@ -1,0 +1,358 @@
+"""The eight promises about a miss, each as a time line that a naive rule gets wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Timeline
+
+STALE = "stale"
+
+
+def beats(until: float, every: float = 5.0, offset: float = 0.0) -> Callable[[float], float]:
+    """The newest of the beats that come `every` seconds, the last at or before `until`."""
+
+    def seen(now: float) -> float:
+        now = min(now, until)
+        return max(0.0, (now - offset) // every * every + offset)
+
+    return seen
+
+
+def alive(now: float) -> float:
+    """An own beat that has just come back."""
+    return now
+
+
+# 1. A service that was heard is missing once its last beat is older than its timeout, as observed.
+
+
+def test_a_service_is_missing_once_its_last_beat_is_older_than_its_timeout(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=120)
+    line.service("rss_agg", watch=1, seen=beats(60))
+    line.never_missing(until=90)
+    line.missing(95, "rss_agg")
+    line.late(95, "rss_agg", 35)
+    line.late(120, "rss_agg", 60)
+    line.hold()
+
+
+def test_a_slow_scrape_of_fast_beats_is_no_miss(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=600, step=30)
+    line.exporter("a", loopback=beats(900, every=10, offset=-9))
+    line.service("rss_agg", watch=1, seen=beats(450, every=10, offset=-9))
+    line.never_missing(until=475)
+    line.missing(485, "rss_agg")
+    line.hold()
+
+
+def test_each_service_has_its_own_timeout(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=240)
+    line.service("rss_agg", watch=1, seen=beats(60))
+    line.service("vexy_ai", watch=1, seen=beats(60), bus="market-redis")
+    line.missing(180, "rss_agg")
+    line.missing(185, "rss_agg", "vexy_ai")
+    line.hold()
+
+
+# 2. A service never heard is missing once one replica has watched it for its warm-up.
+
+
+def test_a_service_never_heard_is_missing_after_the_warm_up(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=60)
+    line.service("rss_agg", watch=1, seen=0)
+    line.never_missing(until=20)
+    line.missing(25, "rss_agg")
+    line.late(25, "rss_agg", 24)
+    line.hold()
+
+
+def test_a_service_never_heard_that_comes_is_no_longer_missing(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=90)
+    line.service("rss_agg", watch=1, seen=lambda now: 0.0 if now < 60 else now)
+    line.missing(55, "rss_agg")
+    line.missing(60)
+    line.hold()
+
+
+# 3. No miss while no replica has watched it past warm-up.
+
+
+def test_an_exporter_restart_is_no_miss(timeline: Callable[..., Timeline]) -> None:
+    def gone(now: float) -> str | None:
+        return STALE if now == 60 else None
+
+    line = timeline(end=240)
+    line.service(
+        "rss_agg",
+        watch=lambda now: 1.0 if now < 60 else 120.0 if now >= 120 else gone(now),
+        seen=lambda now: now if now < 60 else gone(now) if now < 120 else 0.0 if now < 140 else now,
+    )
+    line.never_missing(until=240)
+    line.hold()
+
+
+def test_a_lost_bus_is_no_miss_however_long(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=1200)
+    line.service(
+        "rss_agg",
+        watch=lambda now: 1.0 if now < 60 else 0.0 if now < 900 else 900.0,
+        seen=lambda now: now if now < 60 else 55.0 if now < 920 else now,
+    )
+    line.never_missing(until=1200)
+    line.hold()
+
+
+def test_a_replica_deaf_and_not_knowing_it_is_no_miss(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=300)
+    # The timeout is longer than that of the own beat: by then the own beat has told.
+    heard = beats(60)
+    line.exporter("a", loopback=lambda now: heard(now) if now < 240 else now, bus="market-redis")
+    line.service("vexy_ai", watch=1, seen=lambda now: heard(now) if now < 240 else now, bus="market-redis")
+    line.never_missing(until=300)
+    line.hold()
+
+
+def test_a_service_that_died_during_the_bus_loss_is_missing_after_the_warm_up(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=240)
+    line.service(
+        "rss_agg",
+        watch=lambda now: 1.0 if now < 60 else 0.0 if now < 180 else 180.0,
+        seen=lambda now: min(now, 55.0),
+    )
+    line.never_missing(until=200)
+    line.missing(205, "rss_agg")
+    line.late(205, "rss_agg", 150)
+    line.hold()
+
+
+# 4. A miss stays a miss until a newer beat is seen.
+
+
+def test_a_miss_outlives_the_exporter(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=1200)
+    line.service(
+        "rss_agg",
+        watch=lambda now: 1.0 if now < 120 else STALE if now == 120 else None,
+        seen=lambda now: min(now, 60.0) if now < 120 else STALE if now == 120 else None,
+    )
+    for at in (95, 120, 125, 420, 425, 1200):
+        line.missing(at, "rss_agg")
+    line.late(1200, "rss_agg", 1140)
+    line.hold()
+
+
+def test_a_miss_outlives_bus_loss_and_the_warm_up_after_it(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=300)
+    line.exporter("a", loopback=lambda now: now if now < 120 or now >= 180 else 115.0)
+    line.service(
+        "rss_agg",
+        watch=lambda now: 1.0 if now < 120 else 0.0 if now < 180 else 180.0,
+        seen=lambda now: min(now, 60.0) if now < 250 else now,
+    )
+    for at in (95, 120, 150, 180, 185, 200, 205, 245):
+        line.missing(at, "rss_agg")
+    line.missing(250)
+    line.hold()
+
+
+def test_a_miss_of_a_service_never_heard_outlives_an_exporter_restart(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=120)
+    line.service(
+        "rss_agg",
+        watch=lambda now: 1.0 if now < 60 else STALE if now == 60 else None if now < 80 else 80.0,
+        seen=lambda now: 0.0 if now < 60 or now >= 80 else STALE if now == 60 else None,
+    )
+    for at in (55, 60, 75, 80, 100, 120):
+        line.missing(at, "rss_agg")
+    line.late(120, "rss_agg", 119)
+    line.hold()
+
+
+def test_a_newer_beat_ends_a_miss_even_in_the_warm_up(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=140)
+    line.service(
+        "rss_agg",
+        watch=lambda now: 1.0 if now < 120 else 120.0,
+        seen=lambda now: min(now, 60.0) if now < 125 else now,
+    )
+    line.missing(120, "rss_agg")
+    line.missing(125)
+    line.hold()
+
+
+# 5. With replicas, the newest beat and the longest watch decide.
+
+
+def test_the_restart_of_one_replica_is_silent(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=240)
+    line.service("rss_agg", watch=1, seen=beats(150), replica="a")
+    line.service(
+        "rss_agg",
+        watch=lambda now: 1.0 if now < 60 else STALE if now == 60 else None if now < 100 else 100.0,
+        seen=lambda now: now if now < 60 else STALE if now == 60 else None if now < 100 else 0.0,
+        replica="b",
+    )
+    line.never_missing(until=180)
+    line.missing(185, "rss_agg")
+    line.hold()
+
+
+def test_one_replica_cut_off_is_silent(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=240)
+    line.service("rss_agg", watch=1, seen=beats(400), replica="a")
+    line.service("rss_agg", watch=lambda now: 1.0 if now < 60 else 0.0, seen=beats(60), replica="b")
+    line.never_missing(until=240)
+    line.hold()
+
+
+def test_a_replica_on_an_older_scrape_is_believed_that_the_service_was_alive(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=600)
+
+    def every_30(offset: float) -> Callable[[float], bool]:
+        return lambda now: now >= offset and (now - offset) % 30 == 0
+
+    a, b = every_30(0), every_30(20)
+    line.service(
+        "rss_agg",
+        watch=lambda now: 1.0 if a(now) else None,
+        seen=lambda now: now if a(now) else None,
+        replica="a",
+    )
+    line.service(
+        "rss_agg",
+        watch=lambda now: 2.0 if b(now) else None,
+        seen=lambda now: min(now, 50.0) if b(now) else None,
+        replica="b",
+    )
+    line.never_missing(until=600)
+    line.hold()
+
+
+def test_a_replica_in_its_warm_up_lends_no_time_to_the_other(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=200)
+    # Replica a was last scraped at 120 and is gone without a trace for its lookback; b has just started.
+    line.service(
+        "rss_agg",
+        watch=lambda now: 1.0 if now <= 120 else None,
+        seen=lambda now: now if now <= 120 else None,
+        replica="a",
+    )
+    line.service(
+        "rss_agg",
+        watch=lambda now: None if now < 140 else 140.0 if now < 160 else 160.0 if now < 180 else 180.0,
+        seen=lambda now: None if now < 140 else 0.0,
+        replica="b",
+    )
+    line.never_missing(until=200)
+    line.hold()
+
+
+# 6. late_sec counts from the last real beat, also across an exporter restart.
+
+
+def test_silence_counts_from_the_last_beat_across_an_exporter_restart(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=180)
+    line.service(
+        "rss_agg",
+        watch=lambda now: 1.0 if now < 65 else STALE if now == 65 else None if now < 80 else 80.0,
+        seen=lambda now: min(now, 60.0) if now < 65 else STALE if now == 65 else None if now < 80 else 0.0,
+    )
+    line.never_missing(until=100)
+    line.missing(105, "rss_agg")
+    line.late(105, "rss_agg", 45)
+    line.late(180, "rss_agg", 120)
+    line.hold()
+
+
+# 7. A beat stamped in the future never blinds a service afterwards.
+
+
+def test_a_stamp_from_the_future_is_not_remembered(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=240)
+    line.service("rss_agg", watch=1, seen=lambda now: 3700.0 if now == 60 else min(now, 90.0))
+    line.never_missing(until=120)
+    line.missing(125, "rss_agg")
+    line.late(125, "rss_agg", 35)
+    line.hold()
+
+
+def test_a_stamp_that_stays_in_the_future_hides_no_death(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=240)
+    line.service("rss_agg", watch=1, seen=lambda now: now if now < 60 else 3700.0)
+    line.missing(90, "rss_agg")
+    line.late(90, "rss_agg", 35)
+    line.hold()
+
+
+def test_an_exporter_whose_clock_runs_ahead_calls_nobody_missing(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=240)
+    line.exporter("a", loopback=lambda now: now if now < 60 else now + 20)
+    line.service(
+        "rss_agg", watch=lambda now: 1.0 if now < 60 else 21.0, seen=lambda now: now if now < 60 else now + 20
+    )
+    line.never_missing(until=240)
+    line.hold()
+
+
+def test_an_exporter_whose_clock_lags_calls_nobody_missing(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=240)
+    line.exporter("a", loopback=lambda now: now if now < 100 else now - 40)
+    line.service("rss_agg", watch=1, seen=lambda now: now if now < 100 else now - 40)
+    line.never_missing(until=240)
+    line.hold()
+
+
+# 8. A service removed from truth stops alerting at once. (With a reload: test_reload.py.)
+
+
+def test_a_service_that_is_not_in_truth_is_nobodys_business(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=120)
+    line.service("stranger", watch=1, seen=0)
+    line.missing(60)
+    line.expect(60, 'count({__name__=~"svc:.+", svc="stranger"})', {})
+    line.hold()
+
+
+def test_a_watch_on_a_bus_that_the_service_has_left_is_none(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=240)
+    # In truth vexy_ai is on market-redis; an exporter that has not reloaded still watches its old bus.
+    line.service("vexy_ai", watch=1, seen=0, bus="system-redis")
+    line.never_missing(until=240)
+    line.hold()
+
+
+def test_a_beat_on_a_bus_that_the_service_has_left_is_none(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=240)
+    line.service("rss_agg", watch=1, seen=beats(60), replica="a")
+    line.service("rss_agg", watch=1, seen=beats(900), replica="b", bus="market-redis")
+    line.missing(95, "rss_agg")
+    line.missing(200, "rss_agg")
+    line.hold()
+
+
+def test_a_miss_does_not_end_because_its_service_moves_to_another_bus(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=240)
+    line.service(
+        "rss_agg", watch=lambda now: 1.0 if now < 120 else STALE if now == 120 else None, seen=beats(60)
+    )
+    line.service(
+        "rss_agg", watch=lambda now: None if now < 125 else 125.0, seen=0, bus="elsewhere", replica="b"
+    )
+    line.missing(240, "rss_agg")
+    line.hold()
