@@ -104,7 +104,7 @@ class Story:
     async def _service_dies(self) -> str:
         mark = self._world.events.mark()
         await self._world.services[self._victim].kill()
-        deadline = await self._world.last_seen(self._victim) + self._timeout
+        deadline = _known(await self._world.last_seen(self._victim)) + self._timeout
         event = await self._event("heartbeat_miss", self._victim, deadline, mark)
         return f"{event.at - deadline:.1f} s after its deadline, {self._timeout:g} s of silence"
 
@@ -117,14 +117,13 @@ class Story:
 
     async def _exporter_dies(self) -> str:
         mark = self._world.events.mark()
+        deadline = _known(await self._world.last_own_beat()) + self._monitor.timeout
         await self._world.exporter.kill()
-        deadline = time.time() + self._monitor.timeout
         event = await self._event("healer_miss", self._monitor.name, deadline, mark)
         # By now no beat has been heard for longer than any service's timeout: let what is false have its chance.
         longest = max(each.timeout for each in self._world.truth.services)
-        await asyncio.sleep(
-            max(0.0, deadline - self._monitor.timeout + 2 * longest + QUIET_SECONDS - time.time())
-        )
+        until = deadline - self._monitor.timeout + 2 * longest + QUIET_SECONDS
+        await asyncio.sleep(max(0.0, until - time.time()))
         self._expect_silence(since=mark, kind="heartbeat_")
         await self._expect_health_as_published()
         return f"{event.at - deadline:.1f} s after its deadline, {self._monitor.timeout:g} s of silence"
@@ -165,3 +164,9 @@ class Story:
             stored = await self._world.health(svc)
             if stored != last.get(svc):
                 raise StoryError(f"health:{svc} holds {stored!r}, the last event was {last.get(svc)!r}")
+
+
+def _known(instant: float) -> float:
+    if not instant:
+        raise StoryError("the exporter does not say when it heard the last beat")
+    return instant

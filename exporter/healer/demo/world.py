@@ -218,11 +218,16 @@ class World:
 
     async def last_seen(self, svc: str) -> float:
         """Return the epoch seconds at which the exporter received the newest beat of `svc`; 0 if it cannot say."""
+        return await self._newest("heartbeat_last_seen_timestamp_seconds{", f'svc="{svc}"')
+
+    async def last_own_beat(self) -> float:
+        """Return the epoch seconds at which the exporter last heard its own beat on any bus; 0 if it cannot say."""
+        return await self._newest("heartbeat_bus_loopback_timestamp_seconds{", "")
+
+    async def _newest(self, family: str, label: str) -> float:
         page = await self._get(f"{self.exporter.url}/metrics")
-        for line in page.splitlines():
-            if line.startswith("heartbeat_last_seen_timestamp_seconds{") and f'svc="{svc}"' in line:
-                return float(line.rpartition(" ")[2])
-        return 0.0
+        lines = [line for line in page.splitlines() if line.startswith(family) and label in line]
+        return max((float(line.rpartition(" ")[2]) for line in lines), default=0.0)
 
     async def health(self, svc: str) -> bytes | None:
         """Return what is stored at `health:<svc>`."""
