@@ -27,9 +27,10 @@ async def exposed() -> dict[str, tuple[str, frozenset[str]]]:
     for slot in wiring.board:
         for payload in (b'{"i":1,"ts":1}', b"[]"):
             slot.hear(payload, clock.monotonic(), clock.wall())
+    collector = HeartbeatCollector(wiring, Anchor(clock))
     registry = CollectorRegistry()
-    registry.register(HeartbeatCollector(wiring, Anchor(clock)))
-    text = generate_latest(registry).decode()
+    registry.register(collector)
+    text = b"".join(collector.services(openmetrics=True)).decode() + generate_latest(registry).decode()
     holding = asyncio.create_task(wiring.run())
     await asyncio.sleep(0)
     holding.cancel()

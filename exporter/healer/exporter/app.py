@@ -56,12 +56,14 @@ async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str,
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
+    collector = HeartbeatCollector(wiring, Anchor(clock))
     registry = process_registry()
-    registry.register(HeartbeatCollector(wiring, Anchor(clock)))
+    registry.register(collector)
     face = Face(
         title="Healer exporter",
         about="Hears the heartbeats that truth.json wires up and shows Prometheus when each was last heard.",
         registry=registry,
+        stream=lambda openmetrics: collector.services(openmetrics=openmetrics),
         ready=wiring.waiting_for,
         reload=reload,
     )

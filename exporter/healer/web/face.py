@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from healer import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -31,7 +32,9 @@ class Face:
     Attributes:
         title: Its name, such as `Healer exporter`.
         about: One sentence for the landing page.
-        registry: What /metrics renders.
+        registry: What /metrics renders at once.
+        stream: What /metrics sends before that, piece by piece, in the text format or, if its argument is true,
+            in OpenMetrics; for families too large to render at once.
         ready: Returns None when ready, else the reason why not, as a short sentence.
         reload: Reloads the configuration; returns None, or the error text of a reload that failed.
         links: More paths for the landing page, with what each is.
@@ -42,6 +45,7 @@ class Face:
     registry: CollectorRegistry
     ready: Callable[[], str | None]
     reload: Callable[[], Awaitable[str | None]]
+    stream: Callable[[bool], Iterable[bytes]] = lambda _: ()
     links: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -67,10 +71,16 @@ def application(face: Face, *, max_body: int = 1 << 20) -> web.Application:
     async def landing(_: web.Request) -> web.Response:
         return web.Response(text=_landing(face), content_type="text/html", charset="utf-8")
 
-    async def metrics(request: web.Request) -> web.Response:
+    async def metrics(request: web.Request) -> web.StreamResponse:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        response = web.Response(body=encode(face.registry), headers={"Content-Type": content_type})
+        response = web.StreamResponse(headers={"Content-Type": content_type})
         response.enable_compression()
+        await response.prepare(request)
+        for piece in face.stream(content_type.startswith("application/openmetrics-text")):
+            await response.write(piece)
+            await asyncio.sleep(0)
+        await response.write(encode(face.registry))
+        await response.write_eof()
         return response
 
     async def healthy(_: web.Request) -> web.Response:
