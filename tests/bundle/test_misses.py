@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Timeline
+    from tests.bundle.conftest import Timeline
 
 STALE = "stale"
 

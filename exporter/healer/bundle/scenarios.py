@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from healer.bundle.settings import Settings
     from healer.truth.model import Service, Truth
 
-SLOW_STEP = 60.0
-"""Seconds between evaluations for services too slow to be tested at the settings' pace."""
-FAST_EVALUATIONS = 240
+SLOW_STEP = 120.0
+"""Seconds between evaluations for services too slow to be tested at the settings' pace.
+
+As long as it can be: Prometheus looks back five minutes, and a memory has to survive a step.
+"""
+FAST_EVALUATIONS = 40
 """A timeout of more evaluations than this is tested at `SLOW_STEP`, so that the tests take seconds."""
 
 STALE = "stale"

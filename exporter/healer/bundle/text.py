@@ -44,19 +44,13 @@ def quoted(value: str) -> str:
 
     What does not print is written as an escape, so that the text can stand in a YAML block as it is.
     """
-    out: list[str] = []
-    for char in value:
-        if char in '"\\':
-            out.append("\\" + char)
-        elif char.isprintable():
-            out.append(char)
-        elif "\ud800" <= char <= "\udfff":
-            raise BundleError(
-                [f"the name {value!r} holds half a surrogate pair, which is no text: rename it."]
-            )
-        else:
-            out.append(f"\\U{ord(char):08x}")
-    return '"' + "".join(out) + '"'
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise BundleError([f"the name {value!r} holds half a surrogate pair, which is no text: rename it."])
+    return '"' + _printable(value.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)
 
 
 def alternation(values: Iterable[str]) -> str:
@@ -95,11 +89,12 @@ def promql(expression: str) -> str:
         raise BundleError([f"this is not PromQL ({error}):\n{expression}"]) from error
     if str(again) != str(parsed) or again.prettify() != pretty:
         raise BundleError([f"this expression does not survive being laid out:\n{expression}"])
-    return pretty
+    # The layout is made of newlines and spaces; anything else that does not print is in a string, unescaped.
+    return "\n".join(_printable(line) for line in pretty.split("\n"))
 
 
 def block(expression: str, indent: int) -> str:
     """Return `promql(expression)` as a YAML block scalar whose lines start at column `indent`."""
-    lines = promql(expression).splitlines()
+    lines = promql(expression).split("\n")
     head = "|2" if lines[0].startswith(" ") else "|"
     return "\n".join([head, *(" " * indent + line for line in lines)])
