@@ -96,15 +96,16 @@ class _Demo:
             loop.add_signal_handler(number, stop, number)
 
     async def _play(self, folder: Path, *, once: bool) -> None:
-        self._screen.say(f"starting {self._servers}")
+        self._screen.say(f"starting {self._servers}: about ten seconds until all are warm")
         async with World.start(self._servers, truth.document(), folder) as world:
             story = Story(world, VICTIM)
             async with self._screen.showing(world, story.titles):
                 verdict = await story.tell(self._screen)
                 self._failure = verdict.failure
                 self._passed = f"{len(story.titles)} steps in {verdict.seconds:.0f} s, every event in time and none false"
-                if not once and not verdict.failure:
-                    self._screen.hints(self._hints(world))
+            if not once and not verdict.failure:
+                self._screen.hints(self._hints(world))
+                async with self._screen.showing(world):
                     await world.keep_alive(RETURN_SECONDS, self._screen.say)
 
     def _hints(self, world: World) -> list[str]:
@@ -120,12 +121,11 @@ class _Demo:
             f"events        {settings}{client.path} -p {world.redis[bus].port} SUBSCRIBE {world.truth.monitor.alerts_channel}",
             f"logs          {world.directory}",
             "",
-            "Kill something and watch; it is started again after 15 s:",
+            f"Kill something and watch; it is started again after {RETURN_SECONDS:g} s. Ctrl-C ends everything.",
             f"  kill {victim.pid}    {victim.name}, a service",
             f"  kill {world.exporter.pid}    the exporter",
             f"  kill {world.redis[bus].pid}    {bus}, with the alerts channel on it",
             f"  kill {world.prometheus.pid}    Prometheus",
-            "Ctrl-C ends everything.",
         ]
 
     def _clear(self, folder: Path) -> None:

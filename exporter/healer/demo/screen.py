@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from healer.demo.world import State, World
 
 REFRESH_SECONDS = 0.25
-EVENTS_SHOWN = 8
+EVENTS_SHOWN = 6
 STYLES = {"beating": "green", "missing": "bold red", "not watched": "yellow", "unknown": "dim"}
 
 
@@ -57,17 +57,17 @@ class Screen:
             self._print(Text(line))
 
     @asynccontextmanager
-    async def showing(self, world: World, titles: Sequence[str]) -> AsyncIterator[None]:
-        """Show the events of `world` and the steps called `titles` for the length of a block."""
+    async def showing(self, world: World, titles: Sequence[str] = ()) -> AsyncIterator[None]:
+        """Show the steps called `titles` and what is published from now on, for the length of a block."""
         self._titles = titles
-        task = asyncio.create_task(self._follow(world))
+        task = asyncio.create_task(self._follow(world, world.events.mark()))
         try:
             yield
         finally:
             await _cancel(task)
 
-    async def _follow(self, world: World) -> None:
-        async for event in world.events.follow():
+    async def _follow(self, world: World, mark: int) -> None:
+        async for event in world.events.follow(mark):
             self.say(f"    {event}")
 
     def _print(self, what: RenderableType) -> None:
@@ -75,14 +75,13 @@ class Screen:
 
 
 class LiveScreen(Screen):
-    """A picture that is drawn anew all the time: services, steps, events, hints."""
+    """A picture that is drawn anew all the time: services, steps, events."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._steps: dict[int, Text] = {}
         self._states: Sequence[State] = ()
         self._events: list[tuple[float, Heard]] = []
-        self._hints: Sequence[str] = ()
 
     def begins(self, step: int) -> None:
         """Show that a step runs."""
@@ -96,15 +95,14 @@ class LiveScreen(Screen):
         """Cross it out."""
         self._steps[step] = Text.assemble(("✗ ", "bold red"), self._titles[step], (f"  {reason}", "red"))
 
-    def hints(self, lines: Sequence[str]) -> None:
-        """Show them below the picture."""
-        self._hints = lines
-
     @asynccontextmanager
-    async def showing(self, world: World, titles: Sequence[str]) -> AsyncIterator[None]:
+    async def showing(self, world: World, titles: Sequence[str] = ()) -> AsyncIterator[None]:
         """Draw the picture for the length of a block, and leave its last state on the screen."""
-        self._titles = titles
-        tasks = [asyncio.create_task(self._follow(world)), asyncio.create_task(self._observe(world))]
+        self._titles, self._steps, self._events = titles, {}, []
+        tasks = [
+            asyncio.create_task(self._follow(world, world.events.mark())),
+            asyncio.create_task(self._observe(world)),
+        ]
         try:
             with Live(
                 console=self._console, get_renderable=self._picture, refresh_per_second=1 / REFRESH_SECONDS
@@ -114,8 +112,8 @@ class LiveScreen(Screen):
             for task in tasks:
                 await _cancel(task)
 
-    async def _follow(self, world: World) -> None:
-        async for event in world.events.follow():
+    async def _follow(self, world: World, mark: int) -> None:
+        async for event in world.events.follow(mark):
             self._events.append((time.monotonic() - self._begun, event))
 
     async def _observe(self, world: World) -> None:
@@ -125,15 +123,15 @@ class LiveScreen(Screen):
 
     def _picture(self) -> RenderableType:
         waiting = [Text(f"  {title}", style="dim") for title in self._titles[len(self._steps) :]]
-        parts: list[RenderableType] = [Text(), self._services(), Text(), *self._steps.values(), *waiting]
+        parts: list[RenderableType] = [Text(), self._services()]
+        if self._titles:
+            parts += [Text(), *self._steps.values(), *waiting]
         if self._events:
             parts += [Text(), Text("events on the alerts channel", style="bold")]
             parts += [
                 Text(f"{at:6.1f} s  {event}", style="red" if event.type.endswith("_miss") else "green")
                 for at, event in self._events[-EVENTS_SHOWN:]
             ]
-        if self._hints:
-            parts += [Text(), *map(Text, self._hints)]
         return Group(*parts)
 
     def _services(self) -> Table:

@@ -106,7 +106,7 @@ class Story:
         await self._world.services[self._victim].kill()
         deadline = _known(await self._world.last_seen(self._victim)) + self._timeout
         event = await self._event("heartbeat_miss", self._victim, deadline, mark)
-        return f"{event.at - deadline:.1f} s after its deadline, {self._timeout:g} s of silence"
+        return f"{event.at - deadline:.1f} s after its deadline"
 
     async def _service_returns(self) -> str:
         mark = self._world.events.mark()
@@ -117,8 +117,8 @@ class Story:
 
     async def _exporter_dies(self) -> str:
         mark = self._world.events.mark()
-        deadline = _known(await self._world.last_own_beat()) + self._monitor.timeout
         await self._world.exporter.kill()
+        deadline = _known(await self._world.monitor_last_seen()) + self._monitor.timeout
         event = await self._event("healer_miss", self._monitor.name, deadline, mark)
         # By now no beat has been heard for longer than any service's timeout: let what is false have its chance.
         longest = max(each.timeout for each in self._world.truth.services)
@@ -126,7 +126,7 @@ class Story:
         await asyncio.sleep(max(0.0, until - time.time()))
         self._expect_silence(since=mark, kind="heartbeat_")
         await self._expect_health_as_published()
-        return f"{event.at - deadline:.1f} s after its deadline, {self._monitor.timeout:g} s of silence"
+        return f"{event.at - deadline:.1f} s after its deadline"
 
     async def _exporter_returns(self) -> str:
         mark = self._world.events.mark()
@@ -168,5 +168,5 @@ class Story:
 
 def _known(instant: float) -> float:
     if not instant:
-        raise StoryError("the exporter does not say when it heard the last beat")
+        raise StoryError("nobody says when the last beat was heard")
     return instant

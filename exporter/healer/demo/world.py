@@ -218,16 +218,20 @@ class World:
 
     async def last_seen(self, svc: str) -> float:
         """Return the epoch seconds at which the exporter received the newest beat of `svc`; 0 if it cannot say."""
-        return await self._newest("heartbeat_last_seen_timestamp_seconds{", f'svc="{svc}"')
-
-    async def last_own_beat(self) -> float:
-        """Return the epoch seconds at which the exporter last heard its own beat on any bus; 0 if it cannot say."""
-        return await self._newest("heartbeat_bus_loopback_timestamp_seconds{", "")
-
-    async def _newest(self, family: str, label: str) -> float:
         page = await self._get(f"{self.exporter.url}/metrics")
-        lines = [line for line in page.splitlines() if line.startswith(family) and label in line]
-        return max((float(line.rpartition(" ")[2]) for line in lines), default=0.0)
+        for line in page.splitlines():
+            if line.startswith("heartbeat_last_seen_timestamp_seconds{") and f'svc="{svc}"' in line:
+                return float(line.rpartition(" ")[2])
+        return 0.0
+
+    async def monitor_last_seen(self) -> float:
+        """Return the epoch seconds of Healer's own newest beat that Prometheus knows of; 0 if it cannot say.
+
+        With the exporter killed, a beat that it heard after its last scrape is known to nobody.
+        """
+        await asyncio.sleep(2 * (self.settings.scrape_interval + self.settings.evaluation_interval))
+        series = await self.query("healer:heartbeat_alive_timestamp_seconds:max")
+        return max((value for _, value in series), default=0.0)
 
     async def health(self, svc: str) -> bytes | None:
         """Return what is stored at `health:<svc>`."""
