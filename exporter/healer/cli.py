@@ -15,9 +15,12 @@ from healer import __version__
 from healer.bundle.command import bundle as make_bundle
 from healer.bundle.errors import BundleError
 from healer.bundle.settings import Settings
+from healer.demo.command import demo as play_demo
 from healer.exporter.app import run as run_exporter
 from healer.runtime import log
 from healer.sentinel.app import run as run_sentinel
+from healer.stack.servers import MissingServersError
+from healer.stack.servers import find as find_servers
 from healer.truth import report
 from healer.truth.store import StoreError, location
 from healer.web.listen import Address, ListenError, parse_address
@@ -163,3 +166,33 @@ def bundle(source: str, output: Path, *, check: bool, **given: Any) -> None:
         Path(found) if (found := shutil.which(name)) else None for name in ("promtool", "amtool")
     )
     sys.exit(make_bundle(source, output, settings, os.environ, check=check, promtool=promtool, amtool=amtool))
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="End after the story, with a verdict as exit status.")
+@click.option(
+    "--release",
+    metavar="NAME",
+    help="Take Prometheus and Alertmanager from this Debian release, not from PATH.",
+)
+def demo(*, once: bool, release: str | None) -> None:
+    """Watch the whole story on real servers: a service dies, is missed, returns; then the monitor itself."""
+    sys.exit(play_demo(once=once, release=release))
+
+
+@main.group()
+def stack() -> None:
+    """The servers that the demo and the tests run on."""
+
+
+@stack.command("fetch")
+@click.option(
+    "--release", metavar="NAME", help="The Debian release to fetch from; by default PATH, else this system's."
+)
+def stack_fetch(release: str | None) -> None:
+    """Find redis-server, Prometheus, Alertmanager, promtool and amtool, or fetch them into a private cache."""
+    try:
+        servers = find_servers(release, say=click.echo)
+    except MissingServersError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"stack: {servers}")
