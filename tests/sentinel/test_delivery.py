@@ -1,0 +1,222 @@
+"""The whole of the sentinel's judgement against a simulated world in which anything but Redis may die."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from healer.sentinel.alerts import HEALER_MISS, HEARTBEAT_MISS, WATCHDOG, Alert, Webhook
+from healer.sentinel.delivery import Delivery
+from healer.sentinel.events import Event, type_of
+from healer.sentinel.incidents import Record
+from healer.sentinel.watchdog import Watchdog
+from healer.truth.model import Bus, Monitor, Service, Truth
+
+from .conftest import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INTERVAL, TIMEOUT, OWN, RESEND = 1.0, 4.0, 6.0, 3.0
+SERVICE = Service("mesh", "bus", "mesh:heartbeat", interval=INTERVAL, timeout=TIMEOUT)
+TRUTH = Truth((SERVICE,), (Bus("bus", "redis://nowhere"),), Monitor(timeout=OWN, alerts_bus="bus"), "", "")
+QUIET = 60
+"""Seconds without a fault after which the world and what was said of it have to agree."""
+
+
+class Memory:
+    """The ledger's promise, kept in a dictionary; that the real one keeps it is test_ledger's business."""
+
+    def __init__(self, records: dict[str, Record]) -> None:
+        self.records = records
+
+    async def refresh(self) -> None:
+        """Nobody else writes."""
+
+    def record(self, name: str) -> Record:
+        return self.records.get(name, Record())
+
+    async def apply(
+        self, name: str, change: Callable[[Record], Record], event: Callable[[Record], Event | None]
+    ) -> Event | None:
+        before = self.record(name)
+        after = self.records[name] = change(before)
+        return event(after) if after.out != before.out else None
+
+
+@dataclass
+class World:
+    """A service, Prometheus, Alertmanager and the sentinel, one second at a time."""
+
+    machine: Machine = field(default_factory=Machine)
+    records: dict[str, Record] = field(default_factory=dict)
+    said: list[tuple[float, str]] = field(default_factory=list)
+    beating: bool = True
+    prometheus: bool = True
+    fired: Alert | None = None
+    sent: float = 0.0
+    blind_until: float = 0.0
+    expires: float = 0.0
+    known: Alert | None = None
+    begun: float | None = None
+    last_beat: float = 0.0
+    twice: bool = False
+
+    def __post_init__(self) -> None:
+        self.last_beat = self.machine.wall()
+        self.restart_sentinel()
+
+    def restart_sentinel(self) -> None:
+        self.watchdog = Watchdog(self.machine, OWN)
+        self.delivery = Delivery(
+            self.machine, self.watchdog, lambda event: self.said.append((self.machine.wall(), type_of(event)))
+        )
+        asyncio.run(self.delivery.adopt(TRUTH))
+        self.delivery.ledger = Memory(self.records)  # type: ignore[assignment]  # as far as Delivery needs one
+
+    def restart_prometheus(self) -> None:
+        """Lose the rules' memory; the exporter restarted as well, so a dead service is only missed after a while."""
+        self.prometheus = not self.prometheus
+        self.begun = None
+        self.blind_until = self.machine.wall() + SERVICE.warmup + TIMEOUT
+
+    def second(self) -> None:
+        self.machine.sleep(1.0)
+        self.watchdog.check()
+        now = self.machine.wall()
+        if self.beating:
+            self.last_beat = now
+        messages = (self.evaluate(now) if self.prometheus else []) + self.expire(now)
+        asyncio.run(self.deliver(messages))
+
+    async def deliver(self, messages: list[Alert]) -> None:
+        for message in messages * (2 if self.twice else 1):
+            await self.delivery.deliver(Webhook("am", (message,)))
+        await self.delivery.tick()
+
+    def evaluate(self, now: float) -> list[Alert]:
+        """Run the rules and hand Alertmanager what is due; return what it passes on."""
+        messages = [Alert(WATCHDOG, True, "", 0.0, 0.0, evaluated=now)]
+        late = now - self.last_beat
+        if late > TIMEOUT and (self.begun is not None or now >= self.blind_until):
+            first = self.begun is None
+            self.begun = now if self.begun is None else self.begun
+            alert = Alert(
+                HEARTBEAT_MISS, True, "mesh", self.begun, 0.0, late, TIMEOUT, evaluated=now, interval=INTERVAL
+            )
+            self.fired = alert
+            if first or now - self.sent > RESEND:
+                self.sent, self.expires = now, now + 4 * RESEND
+                if self.known is None:
+                    messages.append(alert)
+                self.known = alert
+        elif self.begun is not None:
+            self.begun = None
+            if self.known is not None and self.fired is not None:
+                self.known = None
+                messages.append(self.end(self.fired, now))
+        return messages
+
+    def expire(self, now: float) -> list[Alert]:
+        if self.known is None or now < self.expires:
+            return []
+        alert, self.known = self.known, None
+        return [self.end(alert, self.expires)]
+
+    @staticmethod
+    def end(alert: Alert, at: float) -> Alert:
+        return Alert(
+            alert.name,
+            False,
+            alert.svc,
+            alert.starts_at,
+            at,
+            alert.late,
+            alert.timeout,
+            alert.evaluated,
+            alert.interval,
+        )
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["service", "prometheus", "sentinel", "twice"]), st.integers(1, 25)),
+    max_size=25,
+)
+
+
+def play(world: World, step: str) -> None:
+    if step == "service":
+        world.beating = not world.beating
+    elif step == "prometheus":
+        world.restart_prometheus()
+    elif step == "sentinel":
+        world.restart_sentinel()
+    else:
+        world.twice = not world.twice
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS)
+def test_whatever_dies_each_change_is_said_once_in_order_never_falsely_and_in_the_end(steps) -> None:
+    world = World()
+    alive: list[float] = []
+    for step, seconds in [*steps, ("twice", 1)]:
+        play(world, step)
+        for _ in range(seconds):
+            world.second()
+            if world.beating:
+                alive.append(world.machine.wall())
+    if not world.prometheus:
+        world.restart_prometheus()
+    for _ in range(QUIET):
+        world.second()
+        if world.beating:
+            alive.append(world.machine.wall())
+
+    for kind in ("heartbeat", "healer"):
+        said = [(at, type_) for at, type_ in world.said if type_.startswith(kind)]
+        assert [type_ for _, type_ in said] == ([f"{kind}_miss", f"{kind}_ok"] * len(said))[: len(said)]
+        if kind == "heartbeat":
+            for (missed, _), (returned, _) in zip(said[::2], said[1::2], strict=False):
+                assert any(missed < at <= returned for at in alive), "called recovered without a beat"
+            assert bool(len(said) % 2) == (
+                not world.beating and world.machine.wall() - world.last_beat > TIMEOUT
+            )
+        else:
+            assert len(said) % 2 == 0, "the pipeline works, so Healer is well"
+
+
+async def test_nothing_owed_is_believed_while_healer_itself_is_missing(machine) -> None:
+    said: list[str] = []
+    watchdog = Watchdog(machine, OWN)
+    delivery = Delivery(machine, watchdog, lambda event: said.append(type_of(event)))
+    await delivery.adopt(TRUTH)
+    delivery.ledger = Memory({})  # type: ignore[assignment]  # as far as Delivery needs one
+    now = machine.wall()
+    healer = Alert(HEALER_MISS, True, "healer", now, 0.0, OWN, OWN)
+
+    async def beat_for(seconds: int) -> None:
+        for _ in range(seconds):
+            machine.sleep(1.0)
+            watchdog.check()
+            await delivery.deliver(
+                Webhook("am", (Alert(WATCHDOG, True, "", 0.0, 0.0, evaluated=machine.wall()),))
+            )
+            await delivery.tick()
+
+    await delivery.deliver(Webhook("am", (Alert(HEARTBEAT_MISS, True, "mesh", now, 0.0), healer)))
+    await delivery.deliver(Webhook("am", (Alert(HEARTBEAT_MISS, False, "mesh", now, now + 12.0),)))
+    await beat_for(60)
+    assert said == ["heartbeat_miss", "healer_miss"]
+    end = machine.wall()
+    over = Alert(HEALER_MISS, False, "healer", now, end, evaluated=end - INTERVAL, interval=INTERVAL)
+    await delivery.deliver(Webhook("am", (over,)))
+    patience = round(SERVICE.warmup + TIMEOUT + OWN)
+    await beat_for(patience - 1)
+    assert said[2:] == ["healer_ok"]
+    await beat_for(2)
+    assert said[2:] == ["healer_ok", "heartbeat_ok"]
