@@ -104,15 +104,15 @@ async def test_a_death_and_a_return_are_one_event_each(pipeline, sentinel, chann
     services, heard, _, *_ = await pipeline(sentinel, channel)
     await asyncio.sleep(TIMEOUT)
     services.alive.remove("rss_agg")
-    assert await until(lambda: heard.raw) < TIMEOUT + 1.5
+    assert await until(lambda: heard.raw) < TIMEOUT + 3.0
     services.alive.add("rss_agg")
-    assert await until(lambda: len(heard.raw) == 2) < 1.5
+    assert await until(lambda: len(heard.raw) == 2) < 3.0
     await asyncio.sleep(2.0)
     assert heard.events() == [("heartbeat_miss", "rss_agg"), ("heartbeat_ok", "rss_agg")]
     miss, ok = map(json.loads, heard.raw)
-    assert TIMEOUT <= miss["late_sec"] < TIMEOUT + 1.5
+    assert TIMEOUT <= miss["late_sec"] < TIMEOUT + 3.0
     assert miss["timeout_sec"] == TIMEOUT
-    assert 0.0 <= ok["age_sec"] < 1.5
+    assert 0.0 <= ok["age_sec"] < 3.0
 
 
 async def test_the_death_of_prometheus_is_no_recovery_of_what_is_dead(pipeline, sentinel, channel) -> None:

@@ -53,7 +53,7 @@ async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str,
         reload=truths.reload,
     )
     app = application(face, max_body=webhook.MAX_BODY)
-    app.router.add_post("/webhook", webhook.handler(delivery, counts, clock, pump.wake))
+    webhook.Receiver(delivery, counts, clock, pump.wake).serve_on(app)
     reloads: set[asyncio.Task[str | None]] = set()
 
     def hangup() -> None:

@@ -18,7 +18,7 @@ from healer.sentinel.delivery import NotReadyError
 from healer.sentinel.ledger import LedgerDownError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from healer.runtime.clock import Clock
     from healer.sentinel.delivery import Delivery
@@ -31,44 +31,64 @@ DEADLINE_SECONDS = 8.0
 """Alertmanager gives up on an answer after 10 s and delivers again."""
 
 
-def handler(
-    delivery: Delivery, counts: Counts, clock: Clock, wake: Callable[[], None]
-) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Return the request handler.
+class Receiver:
+    """The resource /webhook."""
 
-    Args:
-        delivery: Carries the alerts out.
-        counts: Counts requests and alerts.
-        clock: For the rate at which bad requests are logged.
-        wake: Called after a delivery, so that what it made due is done at once.
-    """
-    log = structlog.get_logger(component="sentinel")
-    throttle = Throttle(clock, 60.0)
+    def __init__(self, delivery: Delivery, counts: Counts, clock: Clock, wake: Callable[[], None]) -> None:
+        """Make the resource.
 
-    async def answer(request: web.Request) -> tuple[int, str]:
+        Args:
+            delivery: Carries the alerts out.
+            counts: Counts requests and alerts.
+            clock: For the rate at which bad requests are logged.
+            wake: Called after a delivery, so that what it made due is done at once.
+        """
+        self._delivery = delivery
+        self._counts = counts
+        self._wake = wake
+        self._throttle = Throttle(clock, 60.0)
+        self._running: set[asyncio.Timeout] = set()
+        self._log = structlog.get_logger(component="sentinel")
+
+    def serve_on(self, app: web.Application) -> None:
+        """Add the resource to `app`."""
+        app.router.add_post("/webhook", self._post)
+        app.on_shutdown.append(self._hurry)
+
+    async def _post(self, request: web.Request) -> web.Response:
+        status, text = await self._answer(request)
+        self._counts.request(status)
+        self._wake()
+        return web.Response(status=status, text=text + "\n")
+
+    async def _answer(self, request: web.Request) -> tuple[int, str]:
+        deadline = asyncio.timeout(DEADLINE_SECONDS)
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                webhook = decode(await request.read())
-                for alert in webhook.alerts:
-                    counts.alert(alert)
-                await delivery.deliver(webhook)
+            async with deadline:
+                self._running.add(deadline)
+                await self._take(await request.read())
         except WebhookError as error:
-            held = throttle.admit("bad request")
+            held = self._throttle.admit("bad request")
             if held is not None:
-                log.warning("webhook refused", reason=str(error), remote=request.remote, held_back=held)
+                self._log.warning("webhook refused", reason=str(error), remote=request.remote, held_back=held)
             return 400, str(error)
         except web.HTTPRequestEntityTooLarge:
             return 413, f"the body is larger than {MAX_BODY} bytes; group alerts into smaller notifications"
         except (LedgerDownError, NotReadyError) as error:
             return 503, f"try again: {error}"
         except TimeoutError:
-            return 503, f"try again: not done within {DEADLINE_SECONDS:g} s"
+            return 503, "try again: it took too long, or the sentinel is stopping"
+        finally:
+            self._running.discard(deadline)
         return 200, "ok"
 
-    async def post(request: web.Request) -> web.Response:
-        status, text = await answer(request)
-        counts.request(status)
-        wake()
-        return web.Response(status=status, text=text + "\n")
+    async def _take(self, body: bytes) -> None:
+        webhook = decode(body)
+        for alert in webhook.alerts:
+            self._counts.alert(alert)
+        await self._delivery.deliver(webhook)
 
-    return post
+    async def _hurry(self, _: web.Application) -> None:
+        """Answer what is under way with 503 now: the process has to be gone before Redis may answer."""
+        for deadline in self._running:
+            deadline.reschedule(asyncio.get_running_loop().time())
