@@ -105,7 +105,7 @@ class LiveScreen(Screen):
         ]
         try:
             with Live(
-                console=self._console, get_renderable=self._picture, refresh_per_second=1 / REFRESH_SECONDS
+                console=self._console, get_renderable=self.picture, refresh_per_second=1 / REFRESH_SECONDS
             ):
                 yield
         finally:
@@ -121,7 +121,8 @@ class LiveScreen(Screen):
             self._states = await world.states()
             await asyncio.sleep(REFRESH_SECONDS)
 
-    def _picture(self) -> RenderableType:
+    def picture(self) -> RenderableType:
+        """Return what is on the screen now."""
         waiting = [Text(f"  {title}", style="dim") for title in self._titles[len(self._steps) :]]
         parts: list[RenderableType] = [Text(), self._services()]
         if self._titles:

@@ -66,6 +66,7 @@ class World:
 
     Attributes:
         loaded: The truth that runs, with each bus's URL in it.
+        truth: The same, resolved.
         raw: Its document, as it was seeded.
         settings: How fast the pipeline turns, and where its parts are.
         directory: Logs, data and the bundle.
@@ -211,18 +212,14 @@ class World:
         """Return the value that Prometheus has for each service."""
         return {labels["svc"]: value for labels, value in await self.query(promql) if "svc" in labels}
 
-    async def firing(self) -> list[str]:
-        """Return the names of the alerts that fire, without the Watchdog."""
-        promql = 'ALERTS{alertstate="firing", alertname!="Watchdog"}'
-        return sorted(labels["alertname"] for labels, _ in await self.query(promql))
+    async def firing(self) -> list[tuple[str, str]]:
+        """Return the alerts that fire, without the Watchdog: name, and service or an empty string."""
+        series = await self.query('ALERTS{alertstate="firing", alertname!="Watchdog"}')
+        return sorted({(labels["alertname"], labels.get("svc", "")) for labels, _ in series})
 
     async def last_seen(self, svc: str) -> float:
         """Return the epoch seconds at which the exporter received the newest beat of `svc`; 0 if it cannot say."""
-        page = await self._get(f"{self.exporter.url}/metrics")
-        for line in page.splitlines():
-            if line.startswith("heartbeat_last_seen_timestamp_seconds{") and f'svc="{svc}"' in line:
-                return float(line.rpartition(" ")[2])
-        return 0.0
+        return await self._sample(self.exporter, "heartbeat_last_seen_timestamp_seconds{", f'svc="{svc}"')
 
     async def monitor_last_seen(self) -> float:
         """Return the epoch seconds of Healer's own newest beat that Prometheus knows of; 0 if it cannot say.
@@ -288,22 +285,24 @@ class World:
         await self.events.start()
         write(render(self.truth, self.settings), self.directory / "bundle")
         beating = [process for name, process in self.services.items() if name not in silent]
-        await _together(self.exporter, self.alertmanager, self.prometheus, *beating)
-        # A Prometheus takes 5 s to find its Alertmanager; a sentinel that waits for its Watchdog would call that a death.
+        await _together(self.exporter, self.prometheus, *beating)
+        # Prometheus takes 5 s to find its Alertmanager, longer than a sentinel may wait for a Watchdog; and a
+        # sentinel that is not there yet makes Alertmanager wait ever longer before it tries again.
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
-                await _until(self._watchdog_arrived)
+                await _until(self._alertmanager_known)
         except TimeoutError:
-            raise WorldError(f"no Watchdog has reached Alertmanager within {SETTLE_SECONDS:g} s") from None
+            raise WorldError(f"Prometheus finds no Alertmanager within {SETTLE_SECONDS:g} s") from None
         await _together(self.sentinel)
+        await _together(self.alertmanager)
         await self.settled(silent=silent)
 
     async def _stop(self) -> None:
         await self.events.stop()
         await asyncio.gather(*(process.stop() for process in self.processes.values()))
 
-    async def _watchdog_arrived(self) -> bool:
-        return '"Watchdog"' in await self._get(f"{self.alertmanager.url}/api/v2/alerts")
+    async def _alertmanager_known(self) -> bool:
+        return self.alertmanager.address in await self._get(f"{self.prometheus.url}/api/v1/alertmanagers")
 
     async def _lacking(self, silent: Collection[str]) -> str:
         """Return what is not as it should be yet, or an empty string."""
@@ -321,12 +320,20 @@ class World:
         ]
         if unwell:
             return f"Prometheus sees {', '.join(unwell)}"
-        expected = {"HeartbeatMiss", "HeartbeatUnwatched"} if silent else set()
-        return (
-            f"alerts fire: {', '.join(firing)}"
-            if (firing := [a for a in await self.firing() if a not in expected])
-            else ""
-        )
+        if not await self._sample(self.sentinel, "sentinel_watchdog_last_beat_timestamp_seconds "):
+            return "the sentinel has heard no Watchdog"
+        if await self._sample(self.sentinel, "sentinel_watchdog_silent "):
+            return "the sentinel hears no Watchdog"
+        firing = [f"{alert} {svc}".strip() for alert, svc in await self.firing() if svc not in silent]
+        return f"alerts fire: {', '.join(firing)}" if firing else ""
+
+    async def _sample(self, server: stack.Server, begin: str, label: str = "") -> float:
+        """Return the value of the first line of the server's metrics with that beginning and label; 0 without one."""
+        page = await self._get(f"{server.url}/metrics")
+        for line in page.splitlines():
+            if line.startswith(begin) and label in line:
+                return float(line.rpartition(" ")[2])
+        return 0.0
 
     async def _get(self, url: str) -> str:
         assert self._http is not None  # noqa: S101  for the type checker; set by start
