@@ -1,0 +1,243 @@
+"""Replays worlds through promtool, a batch at a time, and says where the rules and the model disagree.
+
+The verdict compared is `ALERTS{alertname="HeartbeatMiss"}` with all its labels, and the lateness is `time()` minus
+the latch; that the annotation `late_sec` is this number is asserted in test_alerts.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from healer.bundle import Settings, render
+from healer.truth.model import Bus, Monitor, Service, Truth
+from tests.bundle.model import Prometheus, Promise, Sighting, Watcher
+from tests.bundle.world import BUSES, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from healer.stack.servers import Program
+
+DAWN = 60
+"""A world begins so many seconds after the epoch: 0 is never, and must look long ago from the first moment."""
+
+RULES = "rules/heartbeat.rules.yml"
+MISSES = 'ALERTS{alertname="HeartbeatMiss"}'
+LATE = "time() - svc:heartbeat_silent_since_timestamp_seconds:latched"
+_FAILURE = re.compile(r'expr: "(.*)", time: (\S+),\n\s*exp: ?(.*)\n\s*got: ?(.*)')
+_SAMPLE = re.compile(r'\{[^}]*svc="(\w+)"[^}]*\} ([^\s,]+)')
+_DURATION = re.compile(r"(\d+)(ms|[hms])")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+Verdicts = dict[float, dict[str, float]]
+"""By time of evaluation, counted from the beginning of the world: since when each missing service is silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What the model and the rules make of one service at one evaluation: seconds late, None for not missing."""
+
+    at: float
+    service: str
+    model: float | None
+    rules: float | None
+
+
+def evaluations(world: World) -> range:
+    """When the rules are evaluated, counted from the beginning of the world."""
+    return range(0, world.pace.horizon + 1, world.pace.evaluation)
+
+
+def judged(world: World, *, closed: bool) -> Verdicts:
+    """What the model says of `world` at each evaluation."""
+    verdicts: Verdicts = {at: {} for at in evaluations(world)}
+    for service in world.services:
+        watcher = Watcher(Promise(service.interval, service.timeout, world.pace.own_timeout))
+        held = [Prometheus(closed=closed) for _ in world.replicas]
+        pending = [iter([*scrapes]) for scrapes in world.scrapes]
+        upcoming = [next(each, None) for each in pending]
+        for at in verdicts:
+            for index, prometheus in enumerate(held):
+                while (scrape := upcoming[index]) is not None and scrape.at <= at:
+                    shown = scrape.services and scrape.services[service.name]
+                    # What a replica with an old truth says of a service on another bus is about something else.
+                    prometheus.scraped(
+                        scrape.at,
+                        Sighting(scrape.at, shown.last_seen, shown.watch_start, scrape.buses[shown.bus][0])
+                        if shown and shown.bus == service.bus
+                        else None,
+                    )
+                    upcoming[index] = next(pending[index], None)
+            sightings = [seen for each in held if (seen := each.holds(at)) is not None]
+            since = watcher.evaluate(at, sightings)
+            if since is not None:
+                verdicts[at][service.name] = since
+    return verdicts
+
+
+class Replay:
+    """Replays batches with one promtool; `mutate` is applied to the rules first."""
+
+    def __init__(self, promtool: Program, mutate: Callable[[str], str] = lambda rules: rules) -> None:
+        self._promtool = promtool
+        self._mutate = mutate
+        # Prometheus 3 no longer holds a sample of exactly the lookback's age.
+        self.closed = promtool.version.startswith("2.")
+        self.steps = 0
+        self.missing = 0
+
+    def differences(self, worlds: Sequence[World]) -> list[list[Difference]]:
+        """Where model and rules disagree, for each of `worlds`, which share a pace."""
+        batch = Batch(worlds, closed=self.closed)
+        self.steps += batch.steps
+        self.missing += batch.missing
+        with tempfile.TemporaryDirectory(prefix="healer-replay-") as name:
+            folder = Path(name)
+            (folder / "rules.yml").write_text(self._mutate(render(batch.truth(), Settings())[RULES]))
+            (folder / "test.yml").write_text(json.dumps(batch.document()))
+            command = [self._promtool.path, "test", "rules", folder / "test.yml"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return [[] for _ in worlds]
+        return batch.read(done.stdout + done.stderr)
+
+
+class Batch:
+    """Worlds side by side in one test group: no series of one touches those of another."""
+
+    def __init__(self, worlds: Sequence[World], *, closed: bool) -> None:
+        self._worlds = worlds
+        self._verdicts = [judged(world, closed=closed) for world in worlds]
+        self.steps = sum(len(evaluations(world)) * len(world.services) for world in worlds)
+        self.missing = sum(len(names) for verdicts in self._verdicts for names in verdicts.values())
+
+    def truth(self) -> Truth:
+        pace = self._worlds[0].pace
+        services = [
+            Service(_name(index, each.name), each.bus, f"{index}:{each.name}", each.interval, each.timeout)
+            for index, world in enumerate(self._worlds)
+            for each in world.services
+        ]
+        return Truth(
+            services=tuple(sorted(services, key=lambda each: each.name)),
+            buses=tuple(Bus(name, f"redis://{name}:6379") for name in BUSES),
+            monitor=Monitor(interval=pace.own_interval, timeout=pace.own_timeout, alerts_bus=BUSES[0]),
+            version="1",
+            sha256="ab" * 32,
+        )
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "rule_files": ["rules.yml"],
+            "evaluation_interval": f"{self._worlds[0].pace.evaluation}s",
+            "tests": [
+                {
+                    "interval": "1s",
+                    "input_series": [
+                        {"series": series, "values": values}
+                        for index, world in enumerate(self._worlds)
+                        for series, values in _series(index, world)
+                    ],
+                    "promql_expr_test": [*self._expectations()],
+                }
+            ],
+        }
+
+    def _expectations(self) -> Iterator[dict[str, Any]]:
+        for at in evaluations(self._worlds[0]):
+            missing = [
+                (_name(index, service.name), service.bus, at - since)
+                for index, world in enumerate(self._worlds)
+                for service in world.services
+                if (since := self._verdicts[index][at].get(service.name)) is not None
+            ]
+            firing = 'ALERTS{{alertname="HeartbeatMiss",alertstate="firing",bus="{}",severity="critical",svc="{}"}}'
+            yield _expect(at, MISSES, [(firing.format(bus, svc), 1.0) for svc, bus, _ in missing])
+            yield _expect(at, LATE, [(f'{{svc="{svc}"}}', late) for svc, _, late in missing])
+
+    def read(self, output: str) -> list[list[Difference]]:
+        """Promtool's words as differences; words that name none are an error of the test itself."""
+        lates: dict[tuple[int, float, str], list[float | None]] = {}
+        verdicts: dict[tuple[int, float, str], list[float | None]] = {}
+        for expr, time, *sides in _FAILURE.findall(output):
+            found = lates if expr == LATE else verdicts
+            for side, text in enumerate(sides):
+                for svc, value in _SAMPLE.findall(text):
+                    index, name = _world(svc)
+                    found.setdefault((index, _seconds(time) - DAWN, name), [None, None])[side] = float(value)
+        found = {key: pair for key, pair in lates.items() if pair[0] != pair[1]}
+        for key, pair in verdicts.items():
+            if pair[0] != pair[1] and key not in found:
+                found[key] = [None if each is None else -1.0 for each in pair]
+        if not found:
+            raise AssertionError(f"promtool failed, but not over a verdict:\n{output[:5000]}")
+        result: dict[int, list[Difference]] = defaultdict(list)
+        for (index, at, name), (model, rules) in sorted(found.items()):
+            result[index].append(Difference(at, name, model, rules))
+        return [result[index] for index in range(len(self._worlds))]
+
+
+def _expect(at: float, expr: str, samples: list[tuple[str, float]]) -> dict[str, Any]:
+    return {
+        "eval_time": f"{at + DAWN}s",
+        "expr": expr,
+        "exp_samples": [{"labels": labels, "value": value} for labels, value in samples],
+    }
+
+
+def _name(index: int, service: str) -> str:
+    return f"w{index}_{service}"
+
+
+def _world(svc: str) -> tuple[int, str]:
+    index, _, name = svc.removeprefix("w").partition("_")
+    return int(index), name
+
+
+def _seconds(text: str) -> float:
+    return sum(int(count) * _UNITS[unit] for count, unit in _DURATION.findall(text))
+
+
+def _series(index: int, world: World) -> Iterator[tuple[str, str]]:
+    for number, scrapes in enumerate(world.scrapes):
+        target = f'job="heartbeat",instance="w{index}r{number}"'
+        columns: dict[str, dict[int, float | None]] = defaultdict(dict)
+        shown: set[str] = set()
+        for scrape in scrapes:
+            row: dict[str, float | None] = dict.fromkeys(shown)
+            for bus, (own_beat, up) in scrape.buses.items():
+                row[f'heartbeat_bus_loopback_timestamp_seconds{{{target},bus="{bus}"}}'] = _epoch(own_beat)
+                row[f'heartbeat_bus_up{{{target},bus="{bus}"}}'] = float(up)
+            for name, state in (scrape.services or {}).items():
+                labels = f'{target},bus="{state.bus}",svc="{_name(index, name)}"'
+                row[f"heartbeat_last_seen_timestamp_seconds{{{labels}}}"] = _epoch(state.last_seen)
+                row[f"heartbeat_watch_start_timestamp_seconds{{{labels}}}"] = _epoch(state.watch_start)
+            for series, value in row.items():
+                columns[series][int(scrape.at) + DAWN] = value
+            shown = {series for series, value in row.items() if value is not None}
+        for series, column in columns.items():
+            yield series, _values(column)
+
+
+def _epoch(time: float) -> float:
+    """0 is never, and stays so."""
+    return time + DAWN if time else 0.0
+
+
+def _values(column: dict[int, float | None]) -> str:
+    """One sample a second in promtool's notation; None is a staleness marker."""
+    terms = []
+    expected = 0
+    for second, value in column.items():
+        if second > expected:
+            terms.append(f"_x{second - expected}")
+        terms.append("stale" if value is None else f"{value:g}" if value < 1e5 else repr(value))
+        expected = second + 1
+    return " ".join(terms)
