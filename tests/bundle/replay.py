@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from healer.bundle import Settings, render
-from healer.truth.model import Bus, Monitor, Service, Truth
 from tests.bundle.model import Prometheus, Promise, Sighting, Watcher
 from tests.bundle.world import BUSES, World
+
+from healer.bundle import Settings, render
+from healer.truth.model import Bus, Monitor, Service, Truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

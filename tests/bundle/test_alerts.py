@@ -132,6 +132,14 @@ def test_healer_that_knows_no_bus_yet_is_alive(timeline: Callable[..., Timeline]
     line.hold()
 
 
+def test_healer_that_knew_no_bus_was_alive_until_its_last_scrape(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=400)
+    line.exporter("a", up=lambda now: float(now < 300))
+    line.firing(325, "HealerMiss")
+    line.firing(330, "HealerMiss", '{svc="healer"}')
+    line.hold()
+
+
 def test_healer_ends_its_miss_with_the_first_beat(timeline: Callable[..., Timeline]) -> None:
     line = timeline(end=240)
     line.exporter("a", loopback=lambda now: min(now, 60.0) if now < 150 else now)

@@ -65,10 +65,20 @@ def test_each_service_has_its_own_timeout(timeline: Callable[..., Timeline]) -> 
 
 def test_a_service_never_heard_is_missing_after_the_warm_up(timeline: Callable[..., Timeline]) -> None:
     line = timeline(end=60)
-    line.service("rss_agg", watch=1, seen=0)
+    line.service("rss_agg", watch=2.5, seen=0)
     line.never_missing(until=20)
     line.missing(25, "rss_agg")
-    line.late(25, "rss_agg", 24)
+    line.late(25, "rss_agg", 22.5)
+    line.hold()
+
+
+def test_the_silence_of_a_service_never_heard_counts_from_the_longest_watch(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=60)
+    line.service("rss_agg", watch=1, seen=0, replica="a")
+    line.service("rss_agg", watch=11, seen=0, replica="b")
+    line.late(40, "rss_agg", 39)
     line.hold()
 
 
@@ -223,12 +233,11 @@ def test_a_replica_on_an_older_scrape_is_believed_that_the_service_was_alive(
     def every_30(offset: float) -> Callable[[float], bool]:
         return lambda now: now >= offset and (now - offset) % 30 == 0
 
-    a, b = every_30(0), every_30(20)
+    a, b = every_30(0), every_30(25)
     line.service(
         "rss_agg",
         watch=lambda now: 1.0 if a(now) else None,
-        seen=lambda now: now if a(now) else None,
-        replica="a",
+        seen=lambda now: max(0.0, now - 9) if a(now) else None,
     )
     line.service(
         "rss_agg",
@@ -331,6 +340,20 @@ def test_a_watch_on_a_bus_that_the_service_has_left_is_none(timeline: Callable[.
     line = timeline(end=240)
     # In truth vexy_ai is on market-redis; an exporter that has not reloaded still watches its old bus.
     line.service("vexy_ai", watch=1, seen=0, bus="system-redis")
+    line.never_missing(until=240)
+    line.hold()
+
+
+def test_a_service_heard_before_its_bus_changed_waits_for_a_watch_on_the_new_one(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=240)
+    line.service(
+        "rss_agg",
+        watch=lambda now: 1.0 if now < 60 else STALE if now == 60 else None,
+        seen=lambda now: now if now < 60 else STALE if now == 60 else None,
+    )
+    line.service("rss_agg", watch=1, seen=beats(900), replica="b", bus="market-redis")
     line.never_missing(until=240)
     line.hold()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
-
 from tests.bundle.world import BRISK, BUSES, SLOW, USUAL, Cut, Life, Pace, Service, Span, World
 
 if TYPE_CHECKING:

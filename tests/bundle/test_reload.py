@@ -1,0 +1,134 @@
+"""A truth edited while Prometheus runs: the removed service falls silent, the others keep their alerts' state."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest_asyncio
+from aiohttp import web
+from tests.bundle.conftest import service, truth
+
+from healer.bundle import Settings, render, write
+from healer.stack.stack import prometheus
+from healer.truth.model import Monitor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from healer.stack.ports import Ports
+    from healer.stack.servers import Servers
+    from healer.truth.model import Truth
+
+PATIENCE_SECONDS = 30.0
+
+
+class Running:
+    """A Prometheus with the rules of a truth, which scrapes an exporter that never heard anybody."""
+
+    def __init__(self, folder: Path, settings: Settings, url: str, session: aiohttp.ClientSession) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._url = url
+        self._session = session
+
+    def write(self, of: Truth) -> None:
+        write(render(of, self._settings), self._folder)
+
+    async def reload(self, of: Truth) -> None:
+        self.write(of)
+        async with self._session.post(f"{self._url}/-/reload") as response:
+            assert response.status == 200, await response.text()
+
+    async def query(self, expr: str) -> list[dict[str, Any]]:
+        async with self._session.get(f"{self._url}/api/v1/query", params={"query": expr}) as response:
+            result: list[dict[str, Any]] = (await response.json())["data"]["result"]
+            return result
+
+    async def firing(self, name: str) -> dict[str, str]:
+        """Services for which an alert fires, and since when."""
+        async with self._session.get(f"{self._url}/api/v1/alerts") as response:
+            alerts = (await response.json())["data"]["alerts"]
+        return {
+            alert["labels"].get("svc", ""): alert["activeAt"]
+            for alert in alerts
+            if alert["labels"]["alertname"] == name and alert["state"] == "firing"
+        }
+
+    async def until_missing(self, *names: str) -> dict[str, str]:
+        """Wait until exactly these are missing; return since when."""
+        for _ in range(int(PATIENCE_SECONDS / 0.1)):
+            missing = await self.firing("HeartbeatMiss")
+            if set(missing) == set(names):
+                return missing
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"missing: {sorted(missing)}, expected: {sorted(names)}")
+
+
+async def metrics(_: web.Request) -> web.Response:
+    """An exporter that has listened for ever and heard nobody but itself."""
+    lines = ['heartbeat_bus_loopback_timestamp_seconds{bus="system-redis"} 0']
+    for name in "abcd":
+        lines += [
+            f'heartbeat_watch_start_timestamp_seconds{{svc="{name}",bus="system-redis"}} 1000',
+            f'heartbeat_last_seen_timestamp_seconds{{svc="{name}",bus="system-redis"}} 0',
+        ]
+    return web.Response(text="\n".join(lines[1:]) + "\n")
+
+
+@pytest_asyncio.fixture
+async def running(servers: Servers, ports: Ports, tmp_path: Path) -> AsyncIterator[Running]:
+    """A running Prometheus with the rules of services a, b and c."""
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", ports.take())
+    await site.start()
+    port = ports.take()
+    settings = Settings(
+        exporters=(site.name.removeprefix("http://"),),
+        prometheus=(f"127.0.0.1:{port}",),
+        scrape_interval=0.5,
+        evaluation_interval=0.5,
+    )
+    server = prometheus(servers.prometheus, tmp_path, port, tmp_path / "prometheus" / "prometheus.yml")
+    async with aiohttp.ClientSession() as session:
+        it = Running(tmp_path, settings, f"http://127.0.0.1:{port}", session)
+        it.write(truth(*(service(name) for name in "abc"), monitor=Monitor(timeout=8.0, interval=1.0)))
+        try:
+            await server.start()
+            await server.wait_ready()
+            yield it
+        finally:
+            await server.kill()
+            await runner.cleanup()
+
+
+async def test_a_truth_edit_reaches_the_edited_service_alone(running: Running) -> None:
+    before = await running.until_missing("a", "b", "c")
+    # a leaves, b is retuned, c stays, d comes.
+    edited = truth(service("b", interval=20.0, timeout=60.0), service("c"), service("d"))
+    await running.reload(edited)
+    after = await running.until_missing("b", "c", "d")
+    assert after["b"] == before["b"]
+    assert after["c"] == before["c"]
+    assert await running.query('{__name__=~"svc:.+", svc="a"}') == []
+    (timeout,) = await running.query('svc:heartbeat_timeout_seconds:truth{svc="b"}')
+    assert timeout["value"][1] == "60"
+
+
+async def test_what_does_not_touch_the_rules_keeps_all_states(running: Running) -> None:
+    before = await running.until_missing("a", "b", "c")
+    of = truth(*(service(name) for name in "abc"), monitor=Monitor(timeout=8.0, interval=1.0))
+    await running.reload(replace(of, sha256="cd" * 32))
+    await asyncio.sleep(2)
+    assert await running.firing("HeartbeatMiss") == before
+
+
+async def test_a_prometheus_that_has_just_started_misses_healer_in_no_evaluation(running: Running) -> None:
+    await running.until_missing("a", "b", "c")
+    assert await running.query('max_over_time(ALERTS{alertname="HealerMiss"}[1m])') == []
