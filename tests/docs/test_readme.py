@@ -1,0 +1,75 @@
+"""What the documents show works: links lead somewhere, commands exist, documents load, bundles are proven."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from healer.cli import main
+from healer.truth.load import parse
+
+if TYPE_CHECKING:
+    from healer.stack.servers import Servers
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+README = (ROOT / "README.md").read_text()
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"https?:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page if not path else (page.parent / path).resolve()
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+def shown_commands() -> list[str]:
+    """Return every `healer` command line in the README, without environment and comment."""
+    lines = re.findall(r"^ {4,}(?:[A-Z_]+=\S+ )?(healer .+?)(?: +#.*)?$", README, re.MULTILINE)
+    assert len(lines) >= 6
+    return lines
+
+
+@pytest.mark.parametrize("line", shown_commands())
+def test_every_command_and_option_of_the_readme_exists(line: str) -> None:
+    words = shlex.split(line)[1:]
+    path = [word for word in words[:2] if not word.startswith("-") and "." not in word]
+    shown = CliRunner().invoke(main, [*path, "--help"])
+    assert shown.exit_code == 0, shown.output
+    for option in (word for word in words if word.startswith("--")):
+        assert option in shown.output
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`?make ([a-z]+)", README):
+        assert f"\n{target}:" in makefile, target
+
+
+def test_the_readme_s_document_becomes_a_bundle_that_is_proven(servers: Servers, tmp_path: Path) -> None:
+    (document,) = re.findall(r"```json\n(.+?)```", README, re.DOTALL)
+    assert [service.name for service in parse(document, env={}).truth.services] == ["rss_agg"]
+    (tmp_path / "truth.json").write_text(document)
+    arguments = ["bundle", "--truth", str(tmp_path / "truth.json"), "--output", str(tmp_path / "monitoring")]
+    made = CliRunner().invoke(main, arguments)
+    assert made.exit_code == 0, made.output
+    tests = sorted((tmp_path / "monitoring" / "promtool-tests").glob("*.yml"))
+    proof = subprocess.run(
+        [servers.promtool.path, "test", "rules", *tests], capture_output=True, text=True, check=False
+    )
+    assert proof.returncode == 0, proof.stdout + proof.stderr
