@@ -1,3 +1,4 @@
+import asyncio
 import os
 import signal
 import subprocess
@@ -63,7 +64,9 @@ async def test_it_runs_in_the_folder_it_needs_and_in_no_environment_but_its_own(
 
 
 async def test_one_that_ends_at_once_shows_how_and_its_last_words(make) -> None:
-    process = make("import sys; print('\\n'.join(map(str, range(100))), flush=True); sys.exit('no such table')")
+    process = make(
+        "import sys; print('\\n'.join(map(str, range(100))), flush=True); sys.exit('no such table')"
+    )
     await process.start()
     with pytest.raises(
         ProcessError, match=r"(?s)child ended with exit status 1 before it was ready.*99\nno such"
@@ -164,3 +167,16 @@ asyncio.run(main())
     while alive(child) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not alive(child)
+
+
+async def test_a_signal_to_one_that_has_just_ended_loses_no_exit_status(
+    make, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(20):
+        process = make("import sys; print('here I am', flush=True); sys.exit(7)")
+        await process.start()
+        while process.running:
+            process.send_signal(signal.SIGCONT)
+            await asyncio.sleep(0)
+        assert await process.wait() == 7
+    assert caplog.text == ""

@@ -44,7 +44,11 @@ def test_an_empty_cache_is_filled_and_then_used_without_the_mirror(search: Searc
     search.mirror.add_all("1.2.3")
     assert versions(search()) == {"1.2.3"}
     assert search.said[0] == "reading the package lists of ours …"
-    assert "fetching prometheus 1.2.3 (0.0 MB) …" in search.said
+    assert search.said[1:] == [
+        "fetching redis-server 1.2.3, redis-tools 1.2.3 and 1 more (0.0 MB) …",
+        "fetching prometheus 1.2.3 and 1 more (0.0 MB) …",
+        "fetching prometheus-alertmanager 1.2.3 (0.0 MB) …",
+    ]
 
     search.mirror.name_in("")
     assert versions(search()) == {"1.2.3"}
@@ -55,7 +59,6 @@ def test_redis_finds_the_libraries_the_system_lacks(search: Search) -> None:
     search.mirror.add_all()
     environment = search().redis_server.environment
     assert environment == {"LD_LIBRARY_PATH": f"{search.cache}/servers/ours/redis/usr/lib/healer"}
-    assert not any("libc6" in line for line in search.said)
 
 
 def test_what_is_on_path_is_not_fetched(search: Search, bare_path: Path) -> None:
