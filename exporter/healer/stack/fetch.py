@@ -86,13 +86,9 @@ class Cache:
         apt.update()
         for group in groups:
             packages = apt.closure(group.roots, group.family)
-            debs = [self._download(apt, package, say) for package in packages]
-            self._unpack(group, debs)
+            say(_announcement(group, packages))
+            self._unpack(group, [apt.download(package) for package in packages])
         shutil.rmtree(state)
-
-    def _download(self, apt: Apt, package: Package, say: Callable[[str], None]) -> Path:
-        say(f"fetching {package.name} {package.version} ({package.size / 1e6:.1f} MB) …")
-        return apt.download(package)
 
     def _unpack(self, group: Group, debs: Sequence[Path]) -> None:
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".unpacking-") as temporary:
@@ -105,6 +101,13 @@ class Cache:
             if root.exists():
                 root.rename(Path(temporary) / "replaced")
             whole.rename(root)
+
+
+def _announcement(group: Group, packages: Sequence[Package]) -> str:
+    roots = ", ".join(f"{each.name} {each.version}" for each in packages if each.name in group.roots)
+    more = len(packages) - len(group.roots)
+    size = sum(each.size for each in packages) / 1e6
+    return f"fetching {roots}{f' and {more} more' if more else ''} ({size:.1f} MB) …"
 
 
 def relocate(binary: Path) -> None:

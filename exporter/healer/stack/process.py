@@ -67,6 +67,7 @@ class Process:
         self.command = command
         self.log = logs / f"{command.name}.log"
         self._child: asyncio.subprocess.Process | None = None
+        self._handle: int | None = None
         self._begin = 0
 
     @property
@@ -111,6 +112,11 @@ class Process:
                 cwd=self.command.directory,
                 start_new_session=True,
             )
+        # asyncio's own send_signal may reap the child behind the back of asyncio's own watcher, which then
+        # knows no exit status; a number alone may by then be another process. A handle has neither fault.
+        self._close_handle()
+        with contextlib.suppress(ProcessLookupError):
+            self._handle = os.pidfd_open(self._child.pid)
 
     async def wait_ready(self, timeout: float = START_SECONDS) -> None:  # noqa: ASYNC109  the error must say why
         """Return as soon as the process is ready.
@@ -137,7 +143,7 @@ class Process:
         self.send_signal(signal.SIGTERM)
         self.send_signal(signal.SIGCONT)
         try:
-            await asyncio.wait_for(self._child.wait(), timeout)
+            await asyncio.wait_for(self.wait(), timeout)
         except TimeoutError:
             await self.kill()
         return time.monotonic() - begun
@@ -146,7 +152,7 @@ class Process:
         """End it with SIGKILL, as a crash or the kernel's memory killer would."""
         if self._child is not None:
             self.send_signal(signal.SIGKILL)
-            await self._child.wait()
+            await self.wait()
 
     async def wait(self) -> int:
         """Wait until it ends by itself; return its exit status, negative for the signal that ended it.
@@ -156,7 +162,9 @@ class Process:
         """
         if self._child is None:
             raise ProcessError(f"{self.name} was not started")
-        return await self._child.wait()
+        status = await self._child.wait()
+        self._close_handle()
+        return status
 
     async def restart(self, timeout: float = START_SECONDS) -> None:  # noqa: ASYNC109  as in wait_ready
         """Stop it if it runs, start it and wait until it is ready.
@@ -178,9 +186,9 @@ class Process:
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal, such as SIGHUP; nothing happens when it has ended."""
-        if self.running and self._child is not None:
+        if self._handle is not None:
             with contextlib.suppress(ProcessLookupError):
-                self._child.send_signal(number)
+                signal.pidfd_send_signal(self._handle, number)
 
     def tail(self, lines: int = LAST_WORDS) -> str:
         """Return the last `lines` lines that it wrote since it was last started."""
@@ -191,6 +199,11 @@ class Process:
         except FileNotFoundError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
+
+    def _close_handle(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
     def _last_words(self) -> str:
         words = self.tail().strip()
