@@ -307,6 +307,22 @@ def test_a_stamp_that_stays_in_the_future_hides_no_death(timeline: Callable[...,
     line.hold()
 
 
+def test_a_clock_that_jumps_ahead_makes_no_newer_beat_of_an_old_one(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=240)
+    # All stamps move with the clock: the last beat of a service that has been dead since 60 turns up at 135.
+    line.exporter("a", loopback=lambda now: now if now < 150 else now + 75)
+    line.service(
+        "rss_agg", watch=lambda now: 1.0 if now < 150 else 76.0, seen=lambda now: 60.0 if now < 150 else 135.0
+    )
+    line.missing(145, "rss_agg")
+    line.missing(150, "rss_agg")
+    line.missing(240, "rss_agg")
+    line.late(240, "rss_agg", 180)
+    line.hold()
+
+
 def test_an_exporter_whose_clock_runs_ahead_calls_nobody_missing(timeline: Callable[..., Timeline]) -> None:
     line = timeline(end=240)
     line.exporter("a", loopback=lambda now: now if now < 60 else now + 20)
