@@ -1,7 +1,8 @@
 """Replays worlds through promtool, a batch at a time, and says where the rules and the model disagree.
 
 The verdict compared is `ALERTS{alertname="HeartbeatMiss"}` with all its labels, and the lateness is `time()` minus
-the latch; that the annotation `late_sec` is this number is asserted in test_alerts.py.
+the latch; that the annotation `late_sec` is this number is asserted in test_alerts.py. Annotations and the other
+alerts decide nothing about a miss and are left out, which more than halves the time.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.bundle.model import Prometheus, Promise, Sighting, Watcher
-from tests.bundle.world import BUSES, World
+from tests.bundle.world import BUSES, DAWN, World
+
+import yaml
 
 from healer.bundle import Settings, render
 from healer.truth.model import Bus, Monitor, Service, Truth
@@ -25,9 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from healer.stack.servers import Program
-
-DAWN = 60
-"""A world begins so many seconds after the epoch: 0 is never, and must look long ago from the first moment."""
 
 RULES = "rules/heartbeat.rules.yml"
 MISSES = 'ALERTS{alertname="HeartbeatMiss"}'
@@ -38,7 +38,7 @@ _DURATION = re.compile(r"(\d+)(ms|[hms])")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 Verdicts = dict[float, dict[str, float]]
-"""By time of evaluation, counted from the beginning of the world: since when each missing service is silent."""
+"""By time of evaluation: how late each missing service is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +70,16 @@ def judged(world: World, *, closed: bool) -> Verdicts:
                     shown = scrape.services and scrape.services[service.name]
                     # What a replica with an old truth says of a service on another bus is about something else.
                     prometheus.scraped(
-                        scrape.at,
-                        Sighting(scrape.at, shown.last_seen, shown.watch_start, scrape.buses[shown.bus][0])
+                        scrape.at + DAWN,
+                        Sighting(scrape.at + DAWN, shown.last_seen, shown.watch_start, scrape.buses[shown.bus][0])
                         if shown and shown.bus == service.bus
                         else None,
                     )
                     upcoming[index] = next(pending[index], None)
-            sightings = [seen for each in held if (seen := each.holds(at)) is not None]
-            since = watcher.evaluate(at, sightings)
+            sightings = [seen for each in held if (seen := each.holds(at + DAWN)) is not None]
+            since = watcher.evaluate(at + DAWN, sightings)
             if since is not None:
-                verdicts[at][service.name] = since
+                verdicts[at][service.name] = at + DAWN - since
     return verdicts
 
 
@@ -101,13 +101,25 @@ class Replay:
         self.missing += batch.missing
         with tempfile.TemporaryDirectory(prefix="healer-replay-") as name:
             folder = Path(name)
-            (folder / "rules.yml").write_text(self._mutate(render(batch.truth(), Settings())[RULES]))
+            (folder / "rules.yml").write_text(about_misses(self._mutate(render(batch.truth(), Settings())[RULES])))
             (folder / "test.yml").write_text(json.dumps(batch.document()))
             command = [self._promtool.path, "test", "rules", folder / "test.yml"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return [[] for _ in worlds]
         return batch.read(done.stdout + done.stderr)
+
+
+def about_misses(rules: str) -> str:
+    """The rules that `HeartbeatMiss` needs."""
+    document = yaml.load(rules, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    for group in document["groups"]:
+        group["rules"] = [
+            {name: value for name, value in rule.items() if name != "annotations"}
+            for rule in group["rules"]
+            if rule.get("alert", "HeartbeatMiss") == "HeartbeatMiss"
+        ]
+    return json.dumps(document)
 
 
 class Batch:
@@ -154,10 +166,10 @@ class Batch:
     def _expectations(self) -> Iterator[dict[str, Any]]:
         for at in evaluations(self._worlds[0]):
             missing = [
-                (_name(index, service.name), service.bus, at - since)
+                (_name(index, service.name), service.bus, late)
                 for index, world in enumerate(self._worlds)
                 for service in world.services
-                if (since := self._verdicts[index][at].get(service.name)) is not None
+                if (late := self._verdicts[index][at].get(service.name)) is not None
             ]
             firing = 'ALERTS{{alertname="HeartbeatMiss",alertstate="firing",bus="{}",severity="critical",svc="{}"}}'
             yield _expect(at, MISSES, [(firing.format(bus, svc), 1.0) for svc, bus, _ in missing])
@@ -214,22 +226,17 @@ def _series(index: int, world: World) -> Iterator[tuple[str, str]]:
         for scrape in scrapes:
             row: dict[str, float | None] = dict.fromkeys(shown)
             for bus, (own_beat, up) in scrape.buses.items():
-                row[f'heartbeat_bus_loopback_timestamp_seconds{{{target},bus="{bus}"}}'] = _epoch(own_beat)
+                row[f'heartbeat_bus_loopback_timestamp_seconds{{{target},bus="{bus}"}}'] = own_beat
                 row[f'heartbeat_bus_up{{{target},bus="{bus}"}}'] = float(up)
             for name, state in (scrape.services or {}).items():
                 labels = f'{target},bus="{state.bus}",svc="{_name(index, name)}"'
-                row[f"heartbeat_last_seen_timestamp_seconds{{{labels}}}"] = _epoch(state.last_seen)
-                row[f"heartbeat_watch_start_timestamp_seconds{{{labels}}}"] = _epoch(state.watch_start)
+                row[f"heartbeat_last_seen_timestamp_seconds{{{labels}}}"] = state.last_seen
+                row[f"heartbeat_watch_start_timestamp_seconds{{{labels}}}"] = state.watch_start
             for series, value in row.items():
                 columns[series][int(scrape.at) + DAWN] = value
             shown = {series for series, value in row.items() if value is not None}
         for series, column in columns.items():
             yield series, _values(column)
-
-
-def _epoch(time: float) -> float:
-    """0 is never, and stays so."""
-    return time + DAWN if time else 0.0
 
 
 def _values(column: dict[int, float | None]) -> str:

@@ -2,7 +2,7 @@
 
 `Replica` does what docs/metrics.md says of the exporter, without a network: it loses buses and notices in its own
 time, forgets everything when it restarts, and moves all its stamps together when its clock steps. Times are
-seconds from the beginning of the world; all are quarters, which floats hold exactly.
+seconds from the beginning of the world; all are quarters, which floats hold exactly. Stamps are epoch seconds.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
+
+DAWN = 60
+"""When a world begins, in epoch seconds: 0 is never, and must look long ago from the first moment."""
 
 RECONNECT = 0.5
 """Seconds from the return of a bus to being subscribed again."""
@@ -123,7 +126,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One service at one scrape, under the bus that the replica's truth says."""
+    """One service at one scrape, under the bus that the replica's truth says, in epoch seconds."""
 
     bus: str
     last_seen: float
@@ -197,7 +200,7 @@ class Run:
         offset = sum(step for time, step in self._life.steps if time <= at)
 
         def stamp(instant: float | None) -> float:
-            return 0.0 if instant is None else instant + offset
+            return 0.0 if instant is None else DAWN + instant + offset
 
         old = at < self._life.old_truth
         services = {}

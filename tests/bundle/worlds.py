@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
-from tests.bundle.world import BRISK, BUSES, SLOW, USUAL, Cut, Life, Pace, Service, Span, World
+from tests.bundle.world import BUSES, Cut, Life, Pace, Service, Span, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,76 +16,95 @@ STEPS = (3.0, 8.0, 25.0, 3600.0, -3.0, -25.0, -40.0)
 """Within what clocks may differ, beyond it, beyond a timeout, and absurd; back by no more than a world is old."""
 
 
-@st.composite
-def spans(draw: st.DrawFn, horizon: float, most: int) -> tuple[Span, ...]:
+def spans(horizon: int, most: int) -> st.SearchStrategy[tuple[Span, ...]]:
     """Up to `most` stretches of time, in order, none touching another."""
-    marks = sorted(draw(st.sets(st.integers(0, int(horizon * 4)), max_size=2 * most)))
-    return tuple(Span(marks[i] / 4, marks[i + 1] / 4) for i in range(0, len(marks) - 1, 2))
+
+    def paired(quarters: list[int]) -> tuple[Span, ...]:
+        marks = [quarter / 4 for quarter in sorted(set(quarters))]
+        return tuple(Span(*pair) for pair in zip(marks[::2], marks[1::2], strict=False))
+
+    return st.lists(st.integers(0, horizon * 4), max_size=2 * most).map(paired)
 
 
-@st.composite
-def presences(draw: st.DrawFn, horizon: float, most: int) -> tuple[Span, ...]:
+def presences(horizon: int, most: int) -> st.SearchStrategy[tuple[Span, ...]]:
     """All of the time, but for up to `most` absences."""
-    absent = draw(spans(horizon, most))
-    edges = [0.0, *(edge for each in absent for edge in (each.start, each.end)), float(horizon + 1)]
-    pairs = zip(edges[::2], edges[1::2], strict=True)
-    return tuple(Span(start, end) for start, end in pairs if start < end)
+
+    def outside(absent: tuple[Span, ...]) -> tuple[Span, ...]:
+        edges = [0.0, *(edge for each in absent for edge in (each.start, each.end)), float(horizon + 1)]
+        return tuple(Span(*pair) for pair in zip(edges[::2], edges[1::2], strict=True) if pair[0] < pair[1])
+
+    return spans(horizon, most).map(outside)
 
 
-@st.composite
-def services(draw: st.DrawFn, pace: Pace, name: str) -> Service:
-    interval, timeout = draw(st.sampled_from(pace.promises))
-    lateness = st.sampled_from((0.0, 0.25, interval / 4, interval / 2))
-    return Service(
-        name,
-        draw(st.sampled_from(BUSES)),
-        interval,
-        timeout,
-        draw(presences(pace.horizon, 3)),
-        tuple(draw(st.lists(lateness, min_size=1, max_size=3))),
+def services(pace: Pace, name: str) -> st.SearchStrategy[Service]:
+    """A service that keeps one of the pace's promises, but for beats up to half an interval late."""
+
+    def kept(promise: tuple[float, float], bus: str, lives: tuple[Span, ...], jitter: list[int]) -> Service:
+        interval, timeout = promise
+        return Service(name, bus, interval, timeout, lives, tuple(each * interval / 8 for each in jitter))
+
+    jitter = st.lists(st.sampled_from((0, 1, 2, 4)), min_size=1, max_size=3)
+    return st.builds(
+        kept, st.sampled_from(pace.promises), st.sampled_from(BUSES), presences(pace.horizon, 3), jitter
     )
 
 
-@st.composite
-def cuts(draw: st.DrawFn, pace: Pace, most: int) -> tuple[Cut, ...]:
-    return tuple(
-        Cut(draw(st.sampled_from(BUSES)), span, draw(st.booleans())) for span in draw(spans(pace.horizon, most))
+def cuts(horizon: int, most: int) -> st.SearchStrategy[tuple[Cut, ...]]:
+    """Up to `most` times without a bus, noticed at once or not."""
+    kinds = st.lists(st.sampled_from([(bus, frozen) for bus in BUSES for frozen in (False, True)]), max_size=most)
+    return st.builds(
+        lambda kinds, times: tuple(Cut(bus, time, frozen) for (bus, frozen), time in zip(kinds, times, strict=False)),
+        kinds,
+        spans(horizon, most),
     )
 
 
-@st.composite
-def steps(draw: st.DrawFn, pace: Pace) -> tuple[tuple[float, float], ...]:
+def steps(horizon: int) -> st.SearchStrategy[tuple[tuple[float, float], ...]]:
     """A clock that steps, and may be put right later."""
-    when = st.integers(0, pace.horizon * 4).map(lambda quarter: quarter / 4)
-    first, size, second = draw(when), draw(st.sampled_from(STEPS)), draw(when)
-    return ((first, size), (second, -size)) if second > first else ((first, size),)
-
-
-@st.composite
-def lives(draw: st.DrawFn, pace: Pace, scrape: int) -> Life:
-    rare = st.sampled_from((False, False, False, True))
-    return Life(
-        phase=draw(st.integers(0, scrape - 1)),
-        up=draw(presences(pace.horizon, 2)),
-        failures=draw(spans(pace.horizon, 2)) if draw(rare) else (),
-        gaps=draw(spans(pace.horizon, 1)) if draw(rare) else (),
-        cuts=draw(cuts(pace, 2)),
-        steps=draw(steps(pace)) if draw(rare) else (),
-        old_truth=draw(st.integers(0, pace.horizon)) / 1 if draw(rare) else 0.0,
-        ghosts=draw(rare),
+    when = st.integers(0, horizon * 4).map(lambda quarter: quarter / 4)
+    return st.builds(
+        lambda first, size, second: ((first, size), (second, -size))[: 1 + (second > first)],
+        when,
+        st.sampled_from(STEPS),
+        when,
     )
 
 
-@st.composite
-def worlds(draw: st.DrawFn) -> World:
-    pace = draw(st.sampled_from((BRISK, USUAL, SLOW)))
-    scrape = draw(st.sampled_from(pace.scrapes))
-    return World(
-        pace,
-        scrape,
-        tuple(draw(services(pace, name)) for name in ("red", "blue")[: draw(st.integers(1, 2))]),
-        tuple(draw(st.lists(lives(pace, scrape), min_size=1, max_size=3))),
-        draw(cuts(pace, 1)),
+def rarely(strategy: st.SearchStrategy[Any], otherwise: object) -> st.SearchStrategy[Any]:
+    """One in four times; else `otherwise`."""
+    return st.integers(0, 3).flatmap(lambda choice: strategy if choice == 3 else st.just(otherwise))
+
+
+def lives(pace: Pace, scrape: int) -> st.SearchStrategy[Life]:
+    """A replica that has everything happen to it, each seldom enough that it also gets its work done."""
+    horizon = pace.horizon
+    return st.builds(
+        Life,
+        phase=st.integers(0, scrape - 1),
+        up=presences(horizon, 2),
+        failures=rarely(spans(horizon, 2), ()),
+        gaps=rarely(spans(horizon, 1), ()),
+        cuts=cuts(horizon, 2),
+        steps=rarely(steps(horizon), ()),
+        old_truth=rarely(st.integers(0, horizon).map(float), 0.0),
+        ghosts=st.booleans(),
+    )
+
+
+def worlds(pace: Pace) -> st.SearchStrategy[World]:
+    """Worlds of one pace: one or two services, one to three replicas."""
+    some_services = st.one_of(
+        st.tuples(services(pace, "red")), st.tuples(services(pace, "red"), services(pace, "blue"))
+    )
+    return st.sampled_from(pace.scrapes).flatmap(
+        lambda scrape: st.builds(
+            World,
+            st.just(pace),
+            st.just(scrape),
+            some_services,
+            st.lists(lives(pace, scrape), min_size=1, max_size=3).map(tuple),
+            cuts(pace.horizon, 1),
+        )
     )
 
 
