@@ -95,7 +95,7 @@ async def test_the_sentinel(servers: Servers, tmp_path: Path) -> None:
         mark = world.events.mark()
         await world.sentinel.kill()
         await asyncio.sleep(OUTAGE_SECONDS)
-        assert "SentinelDown" in await world.firing()
+        assert ("SentinelDown", "") in await world.firing()
         await world.sentinel.restart()
         await asyncio.sleep(OUTAGE_SECONDS)  # repeated deliveries have their chance to be taken for news
         assert published(world, mark) == []
@@ -108,7 +108,7 @@ async def test_the_bus_that_carries_services_truth_and_events(servers: Servers, 
         bus = world.redis["system-redis"]
         await bus.kill()
         await asyncio.sleep(OUTAGE_SECONDS)
-        assert await world.firing() == ["HeartbeatBusDown", "HeartbeatMiss"]
+        assert await world.firing() == [("HeartbeatBusDown", ""), ("HeartbeatMiss", "rss_agg")]
         states = {state.svc: state.state for state in await world.states()}
         assert states == {
             "rss_agg": "missing",

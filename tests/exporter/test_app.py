@@ -21,11 +21,16 @@ def since(svc: str) -> str:
     return f'heartbeat_watch_start_timestamp_seconds{{bus="test",svc="{svc}"}}'
 
 
+def listening(metrics: dict[str, float]) -> bool:
+    starts = [value for name, value in metrics.items() if name.startswith("heartbeat_watch_start")]
+    return metrics.get(UP) == 1 and all(starts)
+
+
 async def test_a_beat_becomes_a_timestamp(redis_server, exporter) -> None:
     server = await redis_server()
     await seed(server.url, truth("mesh", "massive", url=server.url))
     process = await exporter(server.url)
-    samples = await process.until(lambda m: m.get(UP) == 1)
+    samples = await process.until(listening)
     assert samples[last("mesh")] == 0
     assert abs(time.time() - samples[since("mesh")]) < 10
     await publish(server.url, "mesh:heartbeat", '{"svc":"mesh","i":1,"ts":253402300799}')
@@ -49,7 +54,7 @@ async def test_sigterm_ends_it_within_two_seconds_even_on_a_frozen_bus(redis_ser
     server = await redis_server()
     await seed(server.url, truth("mesh", url=server.url))
     process = await exporter(server.url)
-    await process.until(lambda m: m.get(UP) == 1)
+    await process.until(listening)
     await server.pause()
     begun = time.monotonic()
     process.process.send_signal(signal.SIGTERM)
@@ -64,7 +69,7 @@ async def test_a_changed_truth_is_taken_up_and_only_the_difference_is_subscribed
     server = await redis_server()
     await seed(server.url, truth("mesh", "massive", url=server.url))
     process = await exporter(server.url)
-    before = await process.until(lambda m: m.get(UP) == 1)
+    before = await process.until(listening)
     await seed(server.url, truth("mesh", "vexy_ai", url=server.url, timeout=2.0))
     assert (await process.get("/-/reload", "POST")) == (200, "reloaded\n")
     after = await process.until(lambda m: m.get(since("vexy_ai"), 0) > 0)
@@ -78,7 +83,7 @@ async def test_a_truth_that_does_not_load_never_replaces_one_that_did(redis_serv
     server = await redis_server()
     await seed(server.url, truth("mesh", url=server.url))
     process = await exporter(server.url)
-    before = await process.until(lambda m: m.get(UP) == 1)
+    before = await process.until(listening)
     broken = truth("mesh", url=server.url)
     broken["services"]["mesh"]["heartbeat"]["interval_sec"] = "ten"
     await seed(server.url, broken)
@@ -97,10 +102,10 @@ async def test_a_bus_that_moves_is_followed(redis_server, exporter) -> None:
     first, second = await redis_server(), await redis_server()
     await seed(first.url, truth("mesh", url=first.url))
     process = await exporter(first.url)
-    await process.until(lambda m: m.get(UP) == 1)
+    await process.until(listening)
     await seed(first.url, truth("mesh", url=second.url))
     await process.get("/-/reload", "POST")
-    await process.until(lambda m: m.get(UP) == 1)
+    await process.until(listening)
     await publish(second.url, "mesh:heartbeat")
     await process.until(lambda m: m[last("mesh")] > 0)
 
@@ -124,7 +129,7 @@ async def test_garbage_is_logged_at_a_bounded_rate(redis_server, exporter) -> No
     server = await redis_server()
     await seed(server.url, truth("mesh", url=server.url))
     process = await exporter(server.url)
-    await process.until(lambda m: m.get(UP) == 1)
+    await process.until(listening)
     for _ in range(50):
         await publish(server.url, "mesh:heartbeat", "rubbish")
     invalid = 'heartbeat_invalid_total{bus="test",reason="json",svc="mesh"}'
@@ -136,12 +141,12 @@ async def test_a_bus_lost_and_found_is_said_once_each(redis_server, exporter) ->
     server = await redis_server()
     await seed(server.url, truth("mesh", url=server.url))
     process = await exporter(server.url)
-    await process.until(lambda m: m.get(UP) == 1)
+    await process.until(listening)
     await server.kill()
     await process.until(lambda m: m.get(UP) == 0 and m[since("mesh")] == 0)
     await asyncio.sleep(1)  # several attempts to reconnect fail meanwhile
     await server.restart()
-    await process.until(lambda m: m.get(UP) == 1, seconds=10)
+    await process.until(listening, seconds=10)
     assert len(process.logged("component=bus event=lost")) == 1
     assert len(process.logged("component=bus event=hearing")) == 2
     assert not process.logged("cannot hear")
@@ -152,7 +157,7 @@ async def test_the_exposition_passes_promtool(redis_server, exporter, servers) -
     await seed(server.url, truth("mesh", url=server.url))
     process = await exporter(server.url)
     await publish(server.url, "mesh:heartbeat")
-    await process.until(lambda m: m.get(UP) == 1)
+    await process.until(listening)
     _, text = await process.get("/metrics")
     check = await asyncio.create_subprocess_exec(
         *(servers.promtool.path, "check", "metrics"),
