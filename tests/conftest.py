@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -16,6 +17,11 @@ from healer.stack.servers import MissingServersError, Servers, find
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+
+# A machine that is busy with real servers is no reason to call an example slow.
+hypothesis.settings.register_profile("healer", deadline=None)
+hypothesis.settings.load_profile("healer")
 
 
 class RedisFactory(Protocol):

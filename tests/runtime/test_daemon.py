@@ -26,7 +26,10 @@ async def work():
             await asyncio.sleep(60)
     raise RuntimeError("broken")
 
-sys.exit(asyncio.run(daemon.run({"work": work}, hangup=lambda: print("hangup", flush=True), alive=lambda: True)))
+async def hangup():
+    print("hangup", flush=True)
+
+sys.exit(asyncio.run(daemon.run({"work": work}, hangup=hangup, alive=lambda: True)))
 """
 
 

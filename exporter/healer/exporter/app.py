@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -49,13 +48,6 @@ async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str,
             return str(error)
         return wiring.adopt(raw, truth_key)
 
-    reloads: set[asyncio.Task[str | None]] = set()
-
-    def hangup() -> None:
-        task = asyncio.get_running_loop().create_task(reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
     collector = HeartbeatCollector(wiring, Anchor(clock))
     registry = process_registry()
     registry.register(collector)
@@ -71,6 +63,6 @@ async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str,
         log.info("serving", url=url)
         return await daemon.run(
             {"wiring": wiring.run, "truth": lambda: watch(truth_url, truth_key, adopt)},
-            hangup=hangup,
+            hangup=reload,
             alive=wiring.alive,
         )

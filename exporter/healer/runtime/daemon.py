@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from healer.runtime.notify import Notifier
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 GRACE_SECONDS = 1.5
 """How long the tasks may take to end after SIGTERM; the process is gone within 2 s."""
@@ -20,7 +20,7 @@ GRACE_SECONDS = 1.5
 async def run(
     tasks: Mapping[str, Callable[[], Awaitable[None]]],
     *,
-    hangup: Callable[[], None],
+    hangup: Callable[[], Coroutine[Any, Any, object]],
     alive: Callable[[], bool],
 ) -> int:
     """Run `tasks` side by side until SIGTERM or SIGINT; return the exit status.
@@ -30,7 +30,7 @@ async def run(
 
     Args:
         tasks: What to run, by name; each is expected to run until cancelled.
-        hangup: Called on SIGHUP.
+        hangup: Run on SIGHUP, one run at a time.
         alive: Asked before each ping of systemd's watchdog: True if real work went on lately.
     """
     log = structlog.get_logger(component="daemon")
@@ -39,7 +39,7 @@ async def run(
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, hangup)
+    loop.add_signal_handler(signal.SIGHUP, _one_at_a_time(hangup))
 
     stopping = asyncio.create_task(stop.wait(), name="signal")
     running = {asyncio.ensure_future(_named(start), loop=loop): name for name, start in tasks.items()}
@@ -58,6 +58,26 @@ async def run(
     if not ended:
         log.info("stopped")
     return 1 if ended else 0
+
+
+def _one_at_a_time(work: Callable[[], Coroutine[Any, Any, object]]) -> Callable[[], None]:
+    """Return what starts `work`, or has it run once more if it runs: it may have read what is old by now."""
+    due = False
+    running: asyncio.Task[None] | None = None
+
+    async def run_while_due() -> None:
+        nonlocal due
+        while due:
+            due = False
+            await work()
+
+    def start() -> None:
+        nonlocal due, running
+        due = True
+        if running is None or running.done():
+            running = asyncio.get_running_loop().create_task(run_while_due())
+
+    return start
 
 
 async def _named(start: Callable[[], Awaitable[None]]) -> None:

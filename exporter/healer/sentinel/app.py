@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
@@ -54,19 +53,13 @@ async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str,
     )
     app = application(face, max_body=webhook.MAX_BODY)
     webhook.Receiver(delivery, counts, clock, pump.wake).serve_on(app)
-    reloads: set[asyncio.Task[str | None]] = set()
-
-    def hangup() -> None:
-        task = asyncio.get_running_loop().create_task(truths.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
 
     try:
         async with serving(app, listen) as url:
             log.info("serving", url=url)
             return await daemon.run(
                 {"pump": pump.run, "timer": pump.check, "truth": truths.watch},
-                hangup=hangup,
+                hangup=truths.reload,
                 alive=pump.alive,
             )
     finally:
