@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,7 +59,7 @@ EXAMPLE = truth(
 class Timeline:
     """Samples every `step` seconds from 0 to `end`, and expectations at given times."""
 
-    def __init__(self, rules: Path, promtool: Path, *, step: float, end: float) -> None:
+    def __init__(self, rules: Sequence[Path], promtool: Path, *, step: float, end: float) -> None:
         self.rules = rules
         self.promtool = promtool
         self.step = step
@@ -128,7 +128,8 @@ class Timeline:
     def hold(self) -> None:
         """Replay it, and fail with promtool's words if the rules see it otherwise."""
         document = {
-            "rule_files": [str(self.rules)],
+            "rule_files": [str(path) for path in self.rules],
+            "group_eval_order": ["heartbeat", "heartbeat-slo", "heartbeat-slo-hourly"],
             "evaluation_interval": f"{round(self.evaluation * 1000)}ms",
             "tests": [
                 {
@@ -158,7 +159,7 @@ def example_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def timeline(example_bundle: Path, servers: Servers) -> Callable[..., Timeline]:
     """Starts a time line: `timeline(end=120)`, with scrapes every 5 s, or `timeline(end=120, step=30)`."""
-    rules = example_bundle / "rules" / "heartbeat.rules.yml"
+    rules = sorted((example_bundle / "rules").glob("*.yml"))
 
     def start(*, end: float, step: float = 5.0) -> Timeline:
         return Timeline(rules, servers.promtool.path, step=step, end=end)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.bundle.conftest import Timeline
 
 STALE = "stale"
-RUNBOOKS = "docs/runbooks"
+RUNBOOKS = "https://github.com/healer-monitoring/healer/blob/main/docs/runbooks"
 
 
 def alive(now: float) -> float:

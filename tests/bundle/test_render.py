@@ -34,8 +34,9 @@ ALERTS = {
 
 def rules(of: Truth, settings: Settings | None = None) -> list[dict[str, Any]]:
     """All rules rendered for a truth."""
-    document = yaml.safe_load(render(of, settings or Settings())["rules/heartbeat.rules.yml"])
-    return [rule for group in document["groups"] for rule in group["rules"]]
+    files = render(of, settings or Settings())
+    documents = [yaml.safe_load(text) for name, text in files.items() if name.startswith("rules/")]
+    return [rule for document in documents for group in document["groups"] for rule in group["rules"]]
 
 
 def assert_valid(files: dict[str, str], folder: Path, servers: Servers) -> None:

@@ -176,7 +176,7 @@ class Settings:
     evaluation_interval: float = 5.0
     resend_delay: float = 10.0
     group_interval: float = 5.0
-    runbook_base: str = "docs/runbooks/{alert}.md"
+    runbook_base: str = "https://github.com/healer-monitoring/healer/blob/main/docs/runbooks/{alert}.md"
     alertmanager_version: tuple[int, int] = (0, 25)
     people: People = field(default_factory=People)
 

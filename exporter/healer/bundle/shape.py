@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FUTURE_SECONDS = 5.0
 """How far ahead of Prometheus' clock a stamp may be before it is taken for a clock fault."""
+SHORTEST_COUNT_SECONDS = 300.0
+"""The shortest window in which anything is counted: a few evaluations of the slow group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,9 @@ class Thresholds:
         sentinel_down: `own`: the sentinel is waited for as long as Healer is.
         unheard: Twice `own`: nobody listens to a service, and no alert with a cause has fired by then.
         doubtful: Ten times `own`: clocks and truths may differ for the time a rollout or an NTP step takes.
-        flapping: Sixty times `own`: the window in which misses are counted.
-        crashing: Thirty times `own`: the window in which publisher restarts are counted.
+        flapping: Sixty times `own`: the window in which misses are counted; five minutes at least, because the
+            group that counts is evaluated once a minute.
+        crashing: Thirty times `own`: the window in which publisher restarts are counted; five minutes at least.
     """
 
     own: float
@@ -114,13 +117,13 @@ class Thresholds:
 
     @property
     def flapping(self) -> float:
-        """Sixty times `own`."""
-        return 60 * self.own
+        """Sixty times `own`, at least `SHORTEST_COUNT_SECONDS`."""
+        return max(60 * self.own, SHORTEST_COUNT_SECONDS)
 
     @property
     def crashing(self) -> float:
-        """Thirty times `own`."""
-        return 30 * self.own
+        """Thirty times `own`, at least `SHORTEST_COUNT_SECONDS`."""
+        return max(30 * self.own, SHORTEST_COUNT_SECONDS)
 
 
 def repeat_interval(settings: Settings) -> float:
