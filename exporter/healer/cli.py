@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from healer import __version__
+from healer.bundle.command import REDIS
 from healer.bundle.command import bundle as make_bundle
 from healer.bundle.errors import BundleError
+from healer.bundle.reload import Server
 from healer.bundle.settings import Settings
+from healer.bundle.source import FileSource, RedisSource
+from healer.bundle.swap import LockedError
+from healer.bundle.sync import Tools
+from healer.bundle.watch import run as run_watch
 from healer.demo.command import demo as play_demo
 from healer.exporter.app import run as run_exporter
 from healer.runtime import log
@@ -43,8 +49,24 @@ class _Listen(click.ParamType[Address]):
             self.fail(str(error), param, ctx)
 
 
-def _listen_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    text = "Where to serve HTTP; :PORT is every interface."
+class _ServerUrl(click.ParamType[Server]):
+    """A server to reload, by its URL."""
+
+    name = "url"
+
+    def __init__(self, kind: Callable[[str], Server]) -> None:
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Server:
+        server = value if isinstance(value, Server) else self._kind(value)
+        if server.address is None:
+            self.fail("expected a URL such as http://127.0.0.1:9090", param, ctx)
+        return server
+
+
+def _listen_option(
+    default: str, text: str = "Where to serve HTTP; :PORT is every interface."
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return click.option("--listen", type=_Listen(), default=default, show_default=True, help=text)
 
 
@@ -128,6 +150,19 @@ def _targets(name: str, default: str, text: str) -> Callable[[Callable[..., None
     )
 
 
+def _server_option(
+    name: str, kind: Callable[[str], Server], default: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        f"--{name}-url",
+        f"{name}_urls",
+        type=_ServerUrl(kind),
+        multiple=True,
+        default=(default,),
+        help=f"With --watch: where to reload {name.capitalize()}; repeatable.  [default: {default}]",
+    )
+
+
 @main.command()
 @click.option(
     "--truth",
@@ -153,19 +188,80 @@ def _targets(name: str, default: str, text: str) -> Callable[[Callable[..., None
     metavar="SEC",
     help="Time between two evaluations of the rules.  [default: 5]",
 )
-def bundle(source: str, output: Path, *, check: bool, **given: Any) -> None:
+@click.option(
+    "--group-interval",
+    type=float,
+    metavar="SEC",
+    help="How long an event may wait in Alertmanager.  [default: 5]",
+)
+@click.option(
+    "--resend-delay",
+    type=float,
+    metavar="SEC",
+    help="What Prometheus is started with as --rules.alert.resend-delay.  [default: 10]",
+)
+@click.option("--watch", is_flag=True, help="Run on, and put each change of the truth in force.")
+@_listen_option("127.0.0.1:9879", "With --watch: where to serve metrics; :PORT is every interface.")
+@_server_option("prometheus", Server.prometheus, "http://127.0.0.1:9090")
+@_server_option("alertmanager", Server.alertmanager, "http://127.0.0.1:9093")
+def bundle(
+    source: str,
+    output: Path,
+    *,
+    check: bool,
+    watch: bool,
+    listen: Address,
+    prometheus_urls: tuple[Server, ...],
+    alertmanager_urls: tuple[Server, ...],
+    **given: Any,
+) -> None:
     """Render the truth into Prometheus rules, their tests, and Prometheus' and Alertmanager's configuration.
 
     Whom Alertmanager tells is read from the environment: WEBHOOK_URL_FILE, WEBHOOK_TIMEOUT_SEC, RATE_LIMIT_SEC and SMTP_*.
+
+    With --watch it keeps doing so: a changed truth is rendered, checked, swapped in and reloaded; docs/bundle-watch.md.
     """
+    if watch:
+        if check or source == "-":
+            raise click.UsageError("--watch goes with neither --check nor --truth -")
+        given["prometheus"] = [server.address for server in prometheus_urls]
+        given["alertmanagers"] = given["alertmanagers"] or [server.address for server in alertmanager_urls]
     try:
-        settings = Settings.from_env(os.environ, **{name: value or None for name, value in given.items()})
+        settings = Settings.from_env(
+            os.environ, **{name: _as_setting(value) for name, value in given.items()}
+        )
     except BundleError as error:
         raise click.UsageError(str(error)) from None
     promtool, amtool = (
         Path(found) if (found := shutil.which(name)) else None for name in ("promtool", "amtool")
     )
+    if watch:
+        servers = (*prometheus_urls, *alertmanager_urls)
+        _watch(listen, source, output, settings, servers=servers, tools=Tools(promtool, amtool))
     sys.exit(make_bundle(source, output, settings, os.environ, check=check, promtool=promtool, amtool=amtool))
+
+
+def _as_setting(value: Any) -> Any:
+    return tuple(value) or None if isinstance(value, list | tuple) else value
+
+
+def _watch(
+    listen: Address,
+    source: str,
+    output: Path,
+    settings: Settings,
+    *,
+    servers: tuple[Server, ...],
+    tools: Tools,
+) -> NoReturn:
+    """Run `healer bundle --watch` to its end; a failure to start is one line, not a traceback."""
+    try:
+        truth = RedisSource(location(os.environ)) if source == REDIS else FileSource(Path(source))
+        sys.exit(
+            asyncio.run(run_watch(listen, truth, output, settings, servers, env=os.environ, tools=tools))
+        )
+    except (ListenError, StoreError, LockedError, OSError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()

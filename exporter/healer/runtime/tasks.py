@@ -1,12 +1,16 @@
-"""Ending asyncio tasks for sure."""
+"""Asyncio tasks that end for sure, and work that keeps nobody from ending."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
+
+T = TypeVar("T")
 
 ASK_AGAIN_SECONDS = 0.1
 """How long a cancelled task may take before it is cancelled once more."""
@@ -37,3 +41,30 @@ async def first_to_fail(*parts: Coroutine[Any, Any, None]) -> None:
             task.result()
     finally:
         await end(tasks)
+
+
+async def aside(work: Callable[[], T]) -> T:
+    """Do `work` in a thread and return what it returns, or raise what it raises.
+
+    Unlike with `asyncio.to_thread`, a process that ends does not wait for work that nobody wants any more.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def finish(note: Callable[[], None]) -> None:
+        if not done.done():
+            note()
+
+    def thread() -> None:
+        try:
+            result = work()
+        except BaseException as raised:  # noqa: BLE001  # it is raised to whoever waits
+            error = raised
+            note = lambda: done.set_exception(error)  # noqa: E731  # two lines of def say no more
+        else:
+            note = lambda: done.set_result(result)  # noqa: E731  # as above
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(finish, note)
+
+    threading.Thread(target=thread, daemon=True).start()
+    return await done
