@@ -29,12 +29,13 @@ from healer.stack.servers import MissingServersError
 from healer.stack.servers import find as find_servers
 from healer.truth import report
 from healer.truth.store import StoreError, location
+from healer.web.blocks import WebConfigError
 from healer.web.listen import Address, ListenError, parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    Daemon = Callable[[Address, str, str, Mapping[str, str]], Coroutine[Any, Any, int]]
+    Daemon = Callable[[Address, str, str, Mapping[str, str], Path | None], Coroutine[Any, Any, int]]
 
 
 class _Listen(click.ParamType[Address]):
@@ -70,12 +71,18 @@ def _listen_option(
     return click.option("--listen", type=_Listen(), default=default, show_default=True, help=text)
 
 
-def _daemon(run: Daemon, listen: Address) -> NoReturn:
+def _web_config_option(command: Callable[..., None]) -> Callable[..., None]:
+    text = "TLS, users and headers, in exporter-toolkit's format; read again when it changes."
+    kind = click.Path(dir_okay=False, path_type=Path)
+    return click.option("--web.config.file", "web_config", type=kind, metavar="FILE", help=text)(command)
+
+
+def _daemon(run: Daemon, listen: Address, web_config: Path | None) -> NoReturn:
     """Run a daemon to its end; a failure to start is one line, not a traceback."""
     try:
         place = location(os.environ)
-        sys.exit(asyncio.run(run(listen, place.url, place.key, os.environ)))
-    except (ListenError, StoreError) as error:
+        sys.exit(asyncio.run(run(listen, place.url, place.key, os.environ, web_config)))
+    except (ListenError, StoreError, WebConfigError) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -101,16 +108,18 @@ def main(log_level: str) -> None:
 
 @main.command()
 @_listen_option("127.0.0.1:9877")
-def exporter(listen: Address) -> None:
+@_web_config_option
+def exporter(listen: Address, web_config: Path | None) -> None:
     """Hear the heartbeats that the truth in Redis wires up, and expose them to Prometheus."""
-    _daemon(run_exporter, listen)
+    _daemon(run_exporter, listen, web_config)
 
 
 @main.command()
 @_listen_option("127.0.0.1:9878")
-def sentinel(listen: Address) -> None:
+@_web_config_option
+def sentinel(listen: Address, web_config: Path | None) -> None:
     """Turn Alertmanager's webhooks into events on Redis, and notice when they stop."""
-    _daemon(run_sentinel, listen)
+    _daemon(run_sentinel, listen, web_config)
 
 
 @main.group()

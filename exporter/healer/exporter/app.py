@@ -18,9 +18,12 @@ from healer.web.listen import Address, serving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
-async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str, str]) -> int:
+async def run(
+    listen: Address, truth_url: str, truth_key: str, env: Mapping[str, str], web_config: Path | None = None
+) -> int:
     """Run the exporter until a signal; return the exit status.
 
     Args:
@@ -28,9 +31,11 @@ async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str,
         truth_url: Of the Redis server that holds the truth.
         truth_key: The key that it is under.
         env: The environment variables that a truth may be completed from.
+        web_config: The file with TLS, users and headers; None for plain HTTP, open to all.
 
     Raises:
         ListenError: `listen` cannot be listened on.
+        WebConfigError: `web_config` cannot be used.
     """
     log = structlog.get_logger(component="exporter")
     clock = SystemClock()
@@ -59,7 +64,7 @@ async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str,
         ready=wiring.waiting_for,
         reload=reload,
     )
-    async with serving(application(face), listen) as url:
+    async with serving(application(face), listen, web_config) as url:
         log.info("serving", url=url)
         return await daemon.run(
             {"wiring": wiring.run, "truth": lambda: watch(truth_url, truth_key, adopt)},

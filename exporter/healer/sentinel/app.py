@@ -21,9 +21,12 @@ from healer.web.listen import Address, serving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
-async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str, str]) -> int:
+async def run(
+    listen: Address, truth_url: str, truth_key: str, env: Mapping[str, str], web_config: Path | None = None
+) -> int:
     """Run the sentinel until a signal; return the exit status.
 
     Args:
@@ -31,9 +34,11 @@ async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str,
         truth_url: Redis URL of the server that has the truth.
         truth_key: Its key there.
         env: The environment variables that a truth may be completed from.
+        web_config: The file with TLS, users and headers; None for plain HTTP, open to all.
 
     Raises:
         ListenError: `listen` cannot be listened on.
+        WebConfigError: `web_config` cannot be used.
     """
     log = structlog.get_logger(component="sentinel")
     clock = SystemClock()
@@ -55,7 +60,7 @@ async def run(listen: Address, truth_url: str, truth_key: str, env: Mapping[str,
     webhook.Receiver(delivery, counts, clock, pump.wake).serve_on(app)
 
     try:
-        async with serving(app, listen) as url:
+        async with serving(app, listen, web_config) as url:
             log.info("serving", url=url)
             return await daemon.run(
                 {"pump": pump.run, "timer": pump.check, "truth": truths.watch},

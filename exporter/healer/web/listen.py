@@ -1,17 +1,29 @@
-"""Where a daemon listens: parsing `host:port` and serving an application there."""
+"""Where a daemon listens: parsing `host:port` and serving an application there, as its web configuration says."""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
+from healer.runtime.tasks import end
+from healer.web.guard import Guard
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import ssl
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
 MAX_PORT = 65535
+
+HANDSHAKE_SECONDS = 10.0
+"""How long a client may take to begin an encrypted connection."""
+
+GOODBYE_SECONDS = 1.0
+"""How long a client may take to end one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +58,87 @@ def parse_address(text: str) -> Address:
 
 
 @asynccontextmanager
-async def serving(app: web.Application, address: Address) -> AsyncIterator[str]:
+async def serving(app: web.Application, address: Address, config: Path | None = None) -> AsyncIterator[str]:
     """Serve `app` at `address` while the context is open; yields the URL it answers at.
+
+    Args:
+        app: What to serve.
+        address: Where.
+        config: The file of `--web.config.file`, or None for plain HTTP without login. While `app` is served,
+            the file and those it names are read again when they change; connections that are open stay so.
 
     Raises:
         ListenError: The address is taken or not ours.
+        WebConfigError: `config` cannot be used.
     """
+    guard = Guard(config)
+    guard.protect(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, keepalive_timeout=75.0)
     await runner.setup()
+    doors = _Doors(cast("Callable[[], asyncio.Protocol]", runner.server))
     try:
-        site = web.TCPSite(runner, address.host or None, address.port)
+        await doors.open(address, guard.config.context)
+        watch = asyncio.create_task(guard.watch(doors.change), name="web configuration")
         try:
-            await site.start()
+            scheme = "http" if guard.config.context is None else "https"
+            yield f"{scheme}://{Address(address.host or '127.0.0.1', doors.port)}"
+        finally:
+            await end([watch])
+    finally:
+        doors.close()
+        await runner.cleanup()
+
+
+class _Doors:
+    """The listening sockets of one application; they stay while what answers on them is exchanged."""
+
+    def __init__(self, factory: Callable[[], asyncio.Protocol]) -> None:
+        self._factory = factory
+        self._servers: list[asyncio.Server] = []
+
+    @property
+    def port(self) -> int:
+        port: int = self._servers[0].sockets[0].getsockname()[1]
+        return port
+
+    async def open(self, address: Address, context: ssl.SSLContext | None) -> None:
+        loop, (handshake, goodbye) = asyncio.get_running_loop(), _patience(context)
+        try:
+            server = await loop.create_server(
+                self._factory,
+                address.host or None,
+                address.port,
+                ssl=context,
+                ssl_handshake_timeout=handshake,
+                ssl_shutdown_timeout=goodbye,
+            )
         except OSError as error:
             raise ListenError(
                 f"cannot listen on {address}: {error.strerror or error}. "
                 "Stop what uses it, or choose another address with --listen."
             ) from error
-        port = runner.addresses[0][1]
-        yield f"http://{Address(address.host or '127.0.0.1', port)}"
-    finally:
-        await runner.cleanup()
+        self._servers = [server]
+
+    async def change(self, context: ssl.SSLContext | None) -> None:
+        """Use `context` for connections from now on; nobody who is connecting is turned away."""
+        loop, (handshake, goodbye) = asyncio.get_running_loop(), _patience(context)
+        before, self._servers = self._servers, []
+        for door in [door for server in before for door in server.sockets]:
+            server = await loop.create_server(
+                self._factory,
+                sock=door.dup(),
+                ssl=context,
+                ssl_handshake_timeout=handshake,
+                ssl_shutdown_timeout=goodbye,
+            )
+            self._servers.append(server)
+        for server in before:
+            server.close()
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+
+
+def _patience(context: ssl.SSLContext | None) -> tuple[float, float] | tuple[None, None]:
+    return (None, None) if context is None else (HANDSHAKE_SECONDS, GOODBYE_SECONDS)
