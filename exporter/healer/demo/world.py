@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from healer.bundle import Settings, render, write
 from healer.demo.events import Events
+from healer.demo.watcher import watcher
 from healer.stack import stack
 from healer.stack.ports import Ports
 from healer.stack.process import Command, Process
@@ -75,12 +76,20 @@ class World:
         alertmanager: Alertmanager.
         exporter: Healer's exporter.
         sentinel: Healer's sentinel.
+        watcher: `healer bundle --watch`; part of the world only if that was asked for.
         services: The process of each service that beats.
         events: What was published on the alerts channel.
     """
 
     def __init__(
-        self, servers: Servers, document: Mapping[str, Any], directory: Path, pace: Settings, ports: Ports
+        self,
+        servers: Servers,
+        document: Mapping[str, Any],
+        directory: Path,
+        pace: Settings,
+        ports: Ports,
+        *,
+        watched: bool,
     ) -> None:
         names = [bus.name for bus in _load(document).declared]
         self.redis = {
@@ -88,9 +97,7 @@ class World:
             for name in names
         }
         wired = {**document, "buses": {name: {"url": server.url} for name, server in self.redis.items()}}
-        self.raw = json.dumps(wired, indent=2).encode()
-        self.loaded = _load(wired)
-        self.truth = self.loaded.truth
+        self._take(wired)
         self.directory = directory
         alerts_bus = self.truth.bus(self.truth.monitor.alerts_bus)
         where = {"TRUTH_REDIS_URL": alerts_bus.url}
@@ -114,6 +121,8 @@ class World:
             alertmanagers=(self.alertmanager.address,),
             prometheus=(self.prometheus.address,),
         )
+        self.watcher = watcher(servers, directory, ports.take(), where, self.settings)
+        self._watched = watched
         self.services = {service.name: self._beating(service) for service in self.truth.services}
         self.events = Events(alerts_bus.url, self.truth.monitor.alerts_channel)
         self._http: aiohttp.ClientSession | None = None
@@ -128,6 +137,7 @@ class World:
         *,
         pace: Settings = BRISK,
         silent: Collection[str] = (),
+        watched: bool = False,
     ) -> AsyncIterator[World]:
         """Start a world, wait until all is well in it, and stop all of it at the end.
 
@@ -137,6 +147,7 @@ class World:
             directory: An empty folder for logs, data and the bundle; it stays.
             pace: How fast the pipeline turns; the addresses in it do not count.
             silent: Services that are not started.
+            watched: Whether `healer bundle --watch` keeps the rules in step with the truth.
 
         Raises:
             TruthError: The document does not load.
@@ -145,7 +156,7 @@ class World:
         """
         async with contextlib.AsyncExitStack() as cleanup:
             ports = cleanup.enter_context(Ports())
-            world = cls(servers, document, directory, pace, ports)
+            world = cls(servers, document, directory, pace, ports, watched=watched)
             cleanup.push_async_callback(world._stop)
             world._http = await cleanup.enter_async_context(
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2))
@@ -156,8 +167,23 @@ class World:
     @property
     def processes(self) -> dict[str, Process]:
         """Every process by its name, in the order of starting."""
-        pipeline = (self.alertmanager, self.prometheus, self.exporter, self.sentinel)
+        pipeline = [self.alertmanager, self.prometheus, self.exporter, self.sentinel]
+        if self._watched:
+            pipeline.append(self.watcher)
         return {each.name: each for each in (*self.redis.values(), *pipeline, *self.services.values())}
+
+    async def edit(self, document: Mapping[str, Any]) -> None:
+        """Seed another document on the same buses; a service that is new in it gets a process, not yet started.
+
+        Raises:
+            TruthError: The document does not load.
+            WorldError: A bus does not take it.
+        """
+        self._take({**document, "buses": {name: {"url": server.url} for name, server in self.redis.items()}})
+        for service in self.truth.services:
+            if service.name not in self.services:
+                self.services[service.name] = self._beating(service)
+        await self._seed()
 
     async def settled(self, *, within: float = SETTLE_SECONDS, silent: Collection[str] = ()) -> None:
         """Return once every service but the `silent` ones is watched past its warm-up and beats, and nothing fires.
@@ -259,6 +285,11 @@ class World:
                     say(f"{name} is started again, as pid {process.pid}")
             await asyncio.sleep(POLL_SECONDS)
 
+    def _take(self, wired: Mapping[str, Any]) -> None:
+        self.raw = json.dumps(wired, indent=2).encode()
+        self.loaded = _load(wired)
+        self.truth = self.loaded.truth
+
     def _beating(self, service: Service) -> Process:
         url = self.truth.bus(service.bus).url
         argv = (
@@ -277,11 +308,14 @@ class World:
         process = Process(Command(service.name, argv, ready), self.directory)
         return process
 
-    async def _start(self, silent: Collection[str]) -> None:
-        await _together(*self.redis.values())
+    async def _seed(self) -> None:
         for seeded in await seed(self.raw, self.loaded, DEFAULT_KEY, {}):
             if seeded.outcome is Outcome.FAILED:
                 raise WorldError(f"the truth cannot be seeded into {seeded.bus.name}: {seeded.details}")
+
+    async def _start(self, silent: Collection[str]) -> None:
+        await _together(*self.redis.values())
+        await self._seed()
         await self.events.start()
         write(render(self.truth, self.settings), self.directory / "bundle")
         beating = [process for name, process in self.services.items() if name not in silent]
@@ -295,6 +329,8 @@ class World:
             raise WorldError(f"Prometheus finds no Alertmanager within {SETTLE_SECONDS:g} s") from None
         await _together(self.sentinel)
         await _together(self.alertmanager)
+        if self._watched:
+            await _together(self.watcher)
         await self.settled(silent=silent)
 
     async def _stop(self) -> None:

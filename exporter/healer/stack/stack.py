@@ -10,7 +10,7 @@ from healer.stack.probes import http_ok, redis_pong
 from healer.stack.process import Command, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from healer.stack.servers import Program
@@ -100,7 +100,13 @@ def alertmanager(program: Program, directory: Path, port: int, config: Path) -> 
 
 
 def healer(
-    daemon: str, directory: Path, port: int, environment: Mapping[str, str], name: str | None = None
+    daemon: str,
+    directory: Path,
+    port: int,
+    environment: Mapping[str, str],
+    *,
+    name: str | None = None,
+    options: Sequence[str | Path] = (),
 ) -> Server:
     """Return one of Healer's own daemons, such as `exporter`, run by this Python.
 
@@ -110,8 +116,9 @@ def healer(
         port: Where it listens.
         environment: Its settings, such as TRUTH_REDIS_URL.
         name: What it is called, by default as the daemon; a second replica needs another.
+        options: More of its command line.
     """
-    argv = (sys.executable, "-m", "healer", daemon, "--listen", f"{LOOPBACK}:{port}")
+    argv = (sys.executable, "-m", "healer", daemon, "--listen", f"{LOOPBACK}:{port}", *options)
     ready = http_ok(f"http://{LOOPBACK}:{port}/-/healthy")
     return Server(Command(name or daemon, argv, ready, dict(environment)), directory, port)
 
