@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml requirements.lock
 	@scripts/setup "$(PYTHON)"
@@ -26,6 +26,10 @@ check: $(STAMP) ## format, lint, types, layers, docstrings, stale bundle
 .PHONY: test
 test: $(STAMP) ## everything that has to hold, with real servers
 	@scripts/test
+
+.PHONY: test-browser
+test-browser: $(STAMP) ## the pages in a real Chromium, which has to be installed
+	@HEALER_CHROMIUM="$(HEALER_CHROMIUM)" scripts/test-browser
 
 .PHONY: bundle
 bundle: $(STAMP) ## render truth.json into rules/, promtool-tests/, prometheus/, alertmanager/
