@@ -70,7 +70,7 @@ class Watcher:
         self._recover()
         witnesses = [each for each in believed if self._can_testify_to_silence(each)]
         if witnesses and self.silent_since is None:
-            self._judge(witnesses)
+            self._judge(witnesses, sightings)
         return self.silent_since
 
     @staticmethod
@@ -99,10 +99,13 @@ class Watcher:
         hears = sighting.own_beat > 0 and sighting.at - sighting.own_beat <= self.promise.own
         return listening and warm and hears
 
-    def _judge(self, witnesses: list[Sighting]) -> None:
-        """Silence reaches up to where every witness has looked: a beat may have come since the oldest scrape."""
+    def _judge(self, witnesses: list[Sighting], sightings: list[Sighting]) -> None:
+        """Silence reaches up to where every witness has looked: a beat may have come since the oldest scrape.
+
+        A service that was never heard is silent for as long as anybody listens: of all watches the longest counts.
+        """
         if self._heard is None:
-            self.silent_since = min(each.watch_start for each in witnesses)
+            self.silent_since = min(each.watch_start for each in sightings if each.watch_start > 0)
         elif min(each.at for each in witnesses) - self._heard > self.promise.timeout:
             self.silent_since = self._heard
 

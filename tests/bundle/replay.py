@@ -71,7 +71,9 @@ def judged(world: World, *, closed: bool) -> Verdicts:
                     # What a replica with an old truth says of a service on another bus is about something else.
                     prometheus.scraped(
                         scrape.at + DAWN,
-                        Sighting(scrape.at + DAWN, shown.last_seen, shown.watch_start, scrape.buses[shown.bus][0])
+                        Sighting(
+                            scrape.at + DAWN, shown.last_seen, shown.watch_start, scrape.buses[shown.bus][0]
+                        )
                         if shown and shown.bus == service.bus
                         else None,
                     )
@@ -101,7 +103,9 @@ class Replay:
         self.missing += batch.missing
         with tempfile.TemporaryDirectory(prefix="healer-replay-") as name:
             folder = Path(name)
-            (folder / "rules.yml").write_text(about_misses(self._mutate(render(batch.truth(), Settings())[RULES])))
+            (folder / "rules.yml").write_text(
+                about_misses(self._mutate(render(batch.truth(), Settings())[RULES]))
+            )
             (folder / "test.yml").write_text(json.dumps(batch.document()))
             command = [self._promtool.path, "test", "rules", folder / "test.yml"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 
-DAWN = 60
+DAWN = 45
 """When a world begins, in epoch seconds: 0 is never, and must look long ago from the first moment."""
 
 RECONNECT = 0.5
@@ -33,7 +33,7 @@ class Pace:
     promises: tuple[tuple[float, float], ...]
 
 
-BRISK = Pace("brisk", 1, 75, 2.0, 6.0, (1, 2, 3), ((1.0, 3.0), (1.0, 4.0), (2.0, 6.0), (3.0, 4.0)))
+BRISK = Pace("brisk", 1, 60, 2.0, 6.0, (1, 2, 3), ((1.0, 3.0), (1.0, 4.0), (2.0, 6.0), (3.0, 4.0)))
 USUAL = Pace(
     "usual", 5, 240, 10.0, 30.0, (1, 5, 10, 30), ((10.0, 30.0), (5.0, 20.0), (10.0, 15.0), (2.0, 40.0))
 )

@@ -51,9 +51,13 @@ def services(pace: Pace, name: str) -> st.SearchStrategy[Service]:
 
 def cuts(horizon: int, most: int) -> st.SearchStrategy[tuple[Cut, ...]]:
     """Up to `most` times without a bus, noticed at once or not."""
-    kinds = st.lists(st.sampled_from([(bus, frozen) for bus in BUSES for frozen in (False, True)]), max_size=most)
+    kinds = st.lists(
+        st.sampled_from([(bus, frozen) for bus in BUSES for frozen in (False, True)]), max_size=most
+    )
     return st.builds(
-        lambda kinds, times: tuple(Cut(bus, time, frozen) for (bus, frozen), time in zip(kinds, times, strict=False)),
+        lambda kinds, times: tuple(
+            Cut(bus, time, frozen) for (bus, frozen), time in zip(kinds, times, strict=False)
+        ),
         kinds,
         spans(horizon, most),
     )
@@ -111,18 +115,24 @@ def worlds(pace: Pace) -> st.SearchStrategy[World]:
 def told(world: World, differences: Iterable[Difference] = ()) -> str:
     """The world as text: who does what when, then where model and rules part."""
     pace = world.pace
-    lines = [f"scraped every {world.scrape} s, evaluated every {pace.evaluation} s, own beat late after {pace.own_timeout:g} s"]
+    lines = [
+        f"scraped every {world.scrape} s, evaluated every {pace.evaluation} s, own beat late after {pace.own_timeout:g} s"
+    ]
     for service in world.services:
         promise = f"every {service.interval:g} s, missing after {service.timeout:g} s"
         jitter = f", late by {_list(service.jitter)}" if any(service.jitter) else ""
-        lines.append(f"service {service.name} on bus {service.bus} beats {promise}: {_when(service.lives)}{jitter}")
+        lines.append(
+            f"service {service.name} on bus {service.bus} beats {promise}: {_when(service.lives)}{jitter}"
+        )
     for index, life in enumerate(world.replicas):
         lines.append(f"replica {index} runs {_when(life.up)}, first scraped at {life.phase}")
         lines += [f"  scrapes fail {_when(life.failures)}"] if life.failures else []
         lines += [f"  scrapes leave no trace {_when(life.gaps)}"] if life.gaps else []
         lines += [f"  is {_cut(cut)}" for cut in life.cuts]
         lines += [f"  its clock steps by {step:+g} s at {time:g}" for time, step in life.steps]
-        lines += [f"  has the services on their other buses until {life.old_truth:g}"] if life.old_truth else []
+        lines += (
+            [f"  has the services on their other buses until {life.old_truth:g}"] if life.old_truth else []
+        )
         lines += ["  and hears ghosts there"] if life.old_truth and life.ghosts else []
     lines += [f"for all replicas: {_cut(cut)}" for cut in world.stops]
     lines += _table(list(differences), world)
@@ -131,13 +141,15 @@ def told(world: World, differences: Iterable[Difference] = ()) -> str:
 
 def _table(differences: list[Difference], world: World) -> list[str]:
     lines = []
-    for each in differences[:12]:
-        lines.append(f"at {each.at:g}: {each.service} is {_verdict(each.model)} by the model, {_verdict(each.rules)} by the rules")
+    for each in differences[:4]:
+        lines.append(
+            f"at {each.at:g}: {each.service} is {_verdict(each.model)} by the model, {_verdict(each.rules)} by the rules"
+        )
         for index, scrapes in enumerate(world.scrapes):
             last = next((scrape for scrape in reversed(scrapes) if scrape.at <= each.at), None)
             lines.append(f"    replica {index}: {last}")
-    if len(differences) > 12:
-        lines.append(f"... and at {len(differences) - 12} more evaluations")
+    if len(differences) > 4:
+        lines.append(f"... and at {len(differences) - 4} more evaluations")
     return lines
 
 

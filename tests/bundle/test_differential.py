@@ -1,0 +1,99 @@
+"""The rules against the model: thousands of generated worlds, the same verdict and lateness at every evaluation."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from tests.bundle.replay import Replay
+from tests.bundle.world import BRISK, SLOW, USUAL, Pace, World
+from tests.bundle.worlds import told, worlds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from healer.stack.servers import Servers
+
+WORLDS = int(os.environ.get("HEALER_TEST_WORLDS", "2100"))
+"""How many different worlds are replayed, at least."""
+
+BATCH = 120
+"""Worlds in one run of promtool, whose start costs as much as several worlds."""
+
+SHRINKING = 400
+"""Runs of promtool spent on making a failing world small."""
+
+
+class Enough(Exception):
+    """No more worlds are wanted."""
+
+
+def visit(pace: Pace, action: Callable[[World], None], *phases: Phase) -> None:
+    """Show `action` generated worlds, always the same ones in the same order, until it raises or tires."""
+
+    @settings(
+        max_examples=10 * WORLDS,
+        phases=phases,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+    @seed(0)
+    @given(worlds(pace))
+    def show(world: World) -> None:
+        action(world)
+
+    with pytest.raises((Enough, AssertionError)):
+        show()
+
+
+def generated(pace: Pace, wanted: int) -> list[World]:
+    """That many different worlds."""
+    found: dict[World, None] = {}
+
+    def collect(world: World) -> None:
+        if len(found) >= wanted:
+            raise Enough
+        found[world] = None
+
+    visit(pace, collect, Phase.generate)
+    return list(found)
+
+
+def smallest(pace: Pace, replay: Replay, failing: World) -> World:
+    """A world as simple as hypothesis can make one out of `failing` in which model and rules still differ."""
+    best: World | None = None
+    tries = 0
+
+    def differ(world: World) -> None:
+        nonlocal best, tries
+        if best is None and world != failing:
+            return
+        tries += 1
+        if world in (failing, best) or (tries <= SHRINKING and replay.differences([world])[0]):
+            best = world
+            raise AssertionError
+
+    visit(pace, differ, Phase.generate, Phase.shrink)
+    return best or failing
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("pace", [BRISK, USUAL, SLOW], ids=lambda pace: pace.name)
+def test_rules_and_model_agree_on_every_service_at_every_evaluation(pace: Pace, servers: Servers) -> None:
+    replay = Replay(servers.promtool)
+    wanted = -(-WORLDS // 3)
+    some = generated(pace, wanted)
+    assert len(some) == wanted
+    for start in range(0, wanted, BATCH):
+        batch = some[start : start + BATCH]
+        for world, differences in zip(batch, replay.differences(batch), strict=True):
+            if differences:
+                small = smallest(pace, replay, world)
+                pytest.fail(told(small, replay.differences([small])[0]), pytrace=False)
+    print(f"{wanted} {pace.name} worlds, {replay.steps} verdicts, {replay.missing} of them missing")
+    assert replay.missing > replay.steps / 20, "a proof that hardly ever sees a miss proves little"
