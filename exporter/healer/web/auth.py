@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import bcrypt
-from aiohttp import BasicAuth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,10 +52,9 @@ class Doorkeeper:
             BusyError: It cannot be told now.
         """
         try:
-            login = BasicAuth.decode(authorization or "", encoding="utf-8")
+            name, password = _login(authorization or "")
         except ValueError:
             return False
-        name, password = login.login, login.password.encode()[:LONGEST_PASSWORD]
         proof = hashlib.blake2b(name.encode() + b"\0" + password, key=self._secret, digest_size=32).digest()
         if proof in self._right:
             return True
@@ -83,3 +82,16 @@ class Doorkeeper:
         finally:
             self._waiting -= 1
         return matches and name in self._users
+
+
+def _login(authorization: str) -> tuple[str, bytes]:
+    """Return name and password from a header.
+
+    Raises:
+        ValueError: It has none.
+    """
+    scheme, _, encoded = authorization.partition(" ")
+    name, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    if scheme.lower() != "basic" or not colon:
+        raise ValueError("no basic authentication")
+    return name, password.encode()[:LONGEST_PASSWORD]

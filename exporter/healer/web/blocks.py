@@ -79,11 +79,11 @@ class Block:
         """Iterate over the keys in the document's order."""
         return iter(self._members)
 
-    def only(self, known: Iterable[str]) -> None:
-        """Note every key that is not among `known`."""
-        names = list(known)
+    def only(self, known: Iterable[str], *, foreign: Iterable[str] = ()) -> None:
+        """Note every key that is neither among `known` nor among `foreign`, which is noted otherwise."""
+        names, others = list(known), set(foreign)
         for key, node in self._members.items():
-            if key not in names:
+            if key not in names and key not in others:
                 meant = difflib.get_close_matches(key, names, 1)
                 hint = f"Did you mean {meant[0]}?" if meant else ""
                 self._notes.add((*self.path, key), node, "an unknown key", f"one of {', '.join(names)}", hint)

@@ -65,7 +65,7 @@ def load(path: Path) -> WebConfig:
         problem = Problem("the file", (error.strerror or str(error)).lower(), "a file that can be read")
         raise WebConfigError([problem], str(path)) from None
     root = compose(text, notes)
-    root.only((*KEYS, "rate_limit"))
+    root.only(KEYS, foreign=["rate_limit"])
     if "rate_limit" in root:
         root.wrong("rate_limit", "a setting of other servers", "what this one can do", "Remove it.")
     settings, context = None, None
@@ -122,7 +122,9 @@ def _users(root: Block) -> dict[str, bytes]:
         if BCRYPT.fullmatch(hashed):
             users[name] = hashed.encode()
         else:
-            block.wrong(name, "no bcrypt hash", "one such as $2y$10$…", "Make it with: htpasswd -nBC 10 ''")
+            block.wrong(
+                name, "no bcrypt hash", "one such as $2y$10$…", "Make one with `htpasswd -nBC 10 ''`."
+            )
     return users
 
 

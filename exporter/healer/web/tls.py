@@ -101,7 +101,7 @@ def read(block: Block, folder: Path) -> Tls | None:
         block: The mapping.
         folder: What relative paths in it are relative to.
     """
-    block.only((*KEYS, *ELSEWHERE))
+    block.only(KEYS, foreign=ELSEWHERE)
     for name, advice in ELSEWHERE.items():
         if name in block:
             block.wrong(name, "a setting of other servers", "what this one can do", advice)
