@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from healer import __version__
-from healer.bundle.command import REDIS
+from healer.bundle.command import PARTS, REDIS, STANDARD_OUTPUT, Mode
 from healer.bundle.command import bundle as make_bundle
 from healer.bundle.errors import BundleError
+from healer.bundle.explain import explain as explain_service
+from healer.bundle.kubernetes import Placement
 from healer.bundle.reload import Server
 from healer.bundle.settings import Settings
 from healer.bundle.source import FileSource, RedisSource
@@ -180,13 +182,26 @@ def _server_option(
     metavar="FILE",
     help="truth.json; - is standard input, redis the running system's.",
 )
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    required=True,
-    help="The folder of the bundle.",
-)
+@click.option("--output", metavar="DIR", help="The folder of the bundle; - prints all files as one stream.")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file is stale.")
+@click.option("--diff", is_flag=True, help="Write nothing; show what would change, and exit as diff does.")
+@click.option("--explain", metavar="SVC", help="Only print how long a death and a return take to be known.")
+@click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="This part alone; repeatable.")
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["files", "kubernetes"]),
+    default="files",
+    show_default=True,
+    help="kubernetes: manifests for the Prometheus Operator.",
+)
+@click.option("--namespace", metavar="NAME", help="With kubernetes: the manifests' namespace.")
+@click.option("--label", "labels", metavar="NAME=VALUE", multiple=True, help="With kubernetes; repeatable.")
+@click.option(
+    "--runbook-base",
+    metavar="URL",
+    help="Where the runbooks are, with {alert} for the alert's name.  [env var: HEALER_RUNBOOK_BASE]",
+)
 @_targets("exporter", "127.0.0.1:9877", "An exporter to scrape")
 @_targets("sentinel", "127.0.0.1:9878", "A sentinel to scrape and to send webhooks to")
 @_targets("alertmanager", "127.0.0.1:9093", "An Alertmanager to send alerts to")
@@ -215,9 +230,15 @@ def _server_option(
 @_server_option("alertmanager", Server.alertmanager, "http://127.0.0.1:9093")
 def bundle(
     source: str,
-    output: Path,
+    output: str | None,
     *,
     check: bool,
+    diff: bool,
+    explain: str | None,
+    only: tuple[str, ...],
+    layout: str,
+    namespace: str | None,
+    labels: tuple[str, ...],
     watch: bool,
     listen: Address,
     prometheus_urls: tuple[Server, ...],
@@ -230,24 +251,52 @@ def bundle(
 
     With --watch it keeps doing so: a changed truth is rendered, checked, swapped in and reloaded; docs/bundle-watch.md.
     """
+    given_modes = {"--check": check, "--diff": diff, "--explain": explain is not None, "--watch": watch}
+    modes = [name for name, is_given in given_modes.items() if is_given]
+    _refuse_misuse(
+        modes, source, output, files=layout == "files", narrowed=bool(only), placed=bool(namespace or labels)
+    )
     if watch:
-        if check or source == "-":
-            raise click.UsageError("--watch goes with neither --check nor --truth -")
         given["prometheus"] = [server.address for server in prometheus_urls]
         given["alertmanagers"] = given["alertmanagers"] or [server.address for server in alertmanager_urls]
     try:
+        cluster = Placement.of(namespace, labels) if layout == "kubernetes" else None
+        if cluster is not None:
+            given["sentinels"] = given["sentinels"] or [cluster.sentinel]
         settings = Settings.from_env(
             os.environ, **{name: _as_setting(value) for name, value in given.items()}
         )
     except BundleError as error:
         raise click.UsageError(str(error)) from None
+    if explain is not None:
+        sys.exit(explain_service(source, explain, settings, os.environ))
     promtool, amtool = (
         Path(found) if (found := shutil.which(name)) else None for name in ("promtool", "amtool")
     )
+    folder, tools = output or "", Tools(promtool, amtool)
     if watch:
         servers = (*prometheus_urls, *alertmanager_urls)
-        _watch(listen, source, output, settings, servers=servers, tools=Tools(promtool, amtool))
-    sys.exit(make_bundle(source, output, settings, os.environ, check=check, promtool=promtool, amtool=amtool))
+        _watch(listen, source, Path(folder), settings, servers=servers, tools=tools)
+    mode = Mode.CHECK if check else Mode.DIFF if diff else Mode.WRITE
+    sys.exit(
+        make_bundle(source, folder, settings, os.environ, mode=mode, only=only, cluster=cluster, tools=tools)
+    )
+
+
+def _refuse_misuse(
+    modes: list[str], source: str, output: str | None, *, files: bool, narrowed: bool, placed: bool
+) -> None:
+    """Refuse options of `healer bundle` that do not go together."""
+    if len(modes) > 1:
+        raise click.UsageError(f"{' and '.join(modes)} do not go together: choose one.")
+    if "--explain" not in modes and not output:
+        raise click.UsageError("Missing option '--output'.")
+    if output == STANDARD_OUTPUT and modes:
+        raise click.UsageError(f"{modes[0]} needs a folder, not --output -.")
+    if "--watch" in modes and (source == "-" or narrowed or not files):
+        raise click.UsageError("--watch goes with neither --truth -, --only nor --format kubernetes.")
+    if files and placed:
+        raise click.UsageError("--namespace and --label go with --format kubernetes.")
 
 
 def _as_setting(value: Any) -> Any:
