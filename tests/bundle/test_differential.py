@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
-
 from tests.bundle.replay import Replay
 from tests.bundle.world import BRISK, SLOW, USUAL, Pace, World
 from tests.bundle.worlds import told, worlds
@@ -27,7 +26,7 @@ SHRINKING = 400
 """Runs of promtool spent on making a failing world small."""
 
 
-class Enough(Exception):
+class EnoughError(Exception):
     """No more worlds are wanted."""
 
 
@@ -47,7 +46,7 @@ def visit(pace: Pace, action: Callable[[World], None], *phases: Phase) -> None:
     def show(world: World) -> None:
         action(world)
 
-    with pytest.raises((Enough, AssertionError)):
+    with pytest.raises((EnoughError, AssertionError)):
         show()
 
 
@@ -57,7 +56,7 @@ def generated(pace: Pace, wanted: int) -> list[World]:
 
     def collect(world: World) -> None:
         if len(found) >= wanted:
-            raise Enough
+            raise EnoughError
         found[world] = None
 
     visit(pace, collect, Phase.generate)
@@ -84,7 +83,9 @@ def smallest(pace: Pace, replay: Replay, failing: World) -> World:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("pace", [BRISK, USUAL, SLOW], ids=lambda pace: pace.name)
-def test_rules_and_model_agree_on_every_service_at_every_evaluation(pace: Pace, servers: Servers) -> None:
+def test_rules_and_model_agree_on_every_service_at_every_evaluation(
+    pace: Pace, servers: Servers, record_property: Callable[[str, object], None]
+) -> None:
     replay = Replay(servers.promtool)
     wanted = -(-WORLDS // 3)
     some = generated(pace, wanted)
@@ -95,5 +96,6 @@ def test_rules_and_model_agree_on_every_service_at_every_evaluation(pace: Pace, 
             if differences:
                 small = smallest(pace, replay, world)
                 pytest.fail(told(small, replay.differences([small])[0]), pytrace=False)
-    print(f"{wanted} {pace.name} worlds, {replay.steps} verdicts, {replay.missing} of them missing")
+    record_property("verdicts", replay.steps)
+    record_property("missing", replay.missing)
     assert replay.missing > replay.steps / 20, "a proof that hardly ever sees a miss proves little"

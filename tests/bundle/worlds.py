@@ -76,7 +76,7 @@ def steps(horizon: int) -> st.SearchStrategy[tuple[tuple[float, float], ...]]:
 
 def rarely(strategy: st.SearchStrategy[Any], otherwise: object) -> st.SearchStrategy[Any]:
     """One in four times; else `otherwise`."""
-    return st.integers(0, 3).flatmap(lambda choice: strategy if choice == 3 else st.just(otherwise))
+    return st.one_of(st.just(otherwise), st.just(otherwise), st.just(otherwise), strategy)
 
 
 def lives(pace: Pace, scrape: int) -> st.SearchStrategy[Life]:
@@ -100,14 +100,18 @@ def worlds(pace: Pace) -> st.SearchStrategy[World]:
     some_services = st.one_of(
         st.tuples(services(pace, "red")), st.tuples(services(pace, "red"), services(pace, "blue"))
     )
-    return st.sampled_from(pace.scrapes).flatmap(
-        lambda scrape: st.builds(
-            World,
-            st.just(pace),
-            st.just(scrape),
-            some_services,
-            st.lists(lives(pace, scrape), min_size=1, max_size=3).map(tuple),
-            cuts(pace.horizon, 1),
+    # Not a flatmap, which would build the strategies anew for each world.
+    return st.one_of(
+        *(
+            st.builds(
+                World,
+                st.just(pace),
+                st.just(scrape),
+                some_services,
+                st.lists(lives(pace, scrape), min_size=1, max_size=3).map(tuple),
+                cuts(pace.horizon, 1),
+            )
+            for scrape in pace.scrapes
         )
     )
 
