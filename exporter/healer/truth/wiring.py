@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from healer.truth.blocks import Block, Given, alike, first
+from healer.truth.blocks import Block, Given, alike, first, text_fault
 from healer.truth.document import Members
 from healer.truth.problems import path_text, shown
 
@@ -139,7 +139,11 @@ def _watch(
         hint = "Left out: Healer's own beat is watched without it."
         problems.warn(channel.path, shown(channel.value), "the heartbeat of a service", hint)
         return None
-    if not name.strip() or name != name.strip():
+    fault = text_fault(name)
+    if claimants and fault is not None:
+        problems.error(services.at(name), shown(name), "a service's name that a label can hold", fault)
+        return None
+    if fault is not None:
         problems.error(channel.path, shown(channel.value), "a channel that starts with its service's name")
         return None
     block = services.block(name)
