@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from healer.bundle.errors import BundleError
 from healer.bundle.render import HEADER
 from healer.bundle.swap import FOLDER, LockedError, Swap
 
@@ -86,6 +87,15 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
         put(swap, NEW)
         swap.undo()
     assert (tmp_path / "rules" / "mine.yml").read_text() == "groups: []\n"
+
+
+def test_a_file_of_others_in_the_way_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "a.yml").write_text("groups: []\n")
+    with Swap(tmp_path) as swap:
+        with pytest.raises(BundleError, match=r"rules/a\.yml is not a file that `healer bundle` made"):
+            put(swap, OLD)
+        assert on_disk(tmp_path) == {"rules/a.yml": "groups: []\n"}
 
 
 def test_a_first_line_that_differs_changes_no_meaning(tmp_path: Path) -> None:

@@ -29,12 +29,7 @@ def write(files: Mapping[str, str], output: Path) -> list[str]:
         BundleError: A file that is not generated stands where one has to be written; nothing was.
         OSError: The folder cannot be written.
     """
-    if foreign := not_generated(files, output):
-        raise BundleError(
-            f"{output / name} is not a file that `healer bundle` made, so it is not overwritten: move it away,"
-            " or choose another folder."
-            for name in foreign
-        )
+    refuse_foreign(files, output)
     changed = stale(files, output)
     for name in changed:
         if name in files:
@@ -64,6 +59,21 @@ def not_generated(files: Mapping[str, str], output: Path) -> list[str]:
     """
     texts = ((name, _read(output / name)) for name in sorted(files))
     return [name for name, text in texts if text and not _is_ours(name, text)]
+
+
+def refuse_foreign(files: Mapping[str, str], output: Path) -> None:
+    """Do nothing if `write` may write all of `files`.
+
+    Raises:
+        BundleError: A file that is not generated stands where one has to be written.
+        OSError: The folder cannot be read.
+    """
+    if foreign := not_generated(files, output):
+        raise BundleError(
+            f"{output / name} is not a file that `healer bundle` made, so it is not overwritten: move it away,"
+            " or choose another folder."
+            for name in foreign
+        )
 
 
 def difference(files: Mapping[str, str], output: Path) -> str:

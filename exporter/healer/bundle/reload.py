@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -136,7 +137,9 @@ async def _ask(session: aiohttp.ClientSession, method: str, server: Server, path
     except TimeoutError:
         raise UnreachedError(f"{server} does not answer within {RELOAD_SECONDS:g} s.") from None
     except (aiohttp.ClientError, ValueError) as error:
-        why = getattr(getattr(error, "os_error", None), "strerror", None) or type(error).__name__
+        # asyncio puts its own words into strerror.
+        errno = error.errno if isinstance(error, aiohttp.ClientOSError) else None
+        why = os.strerror(errno) if errno and errno > 0 else type(error).__name__
         raise UnreachedError(f"{server} cannot be reached ({why}). Is it running?") from None
 
 

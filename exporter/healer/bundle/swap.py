@@ -12,7 +12,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Self
 
-from healer.bundle.files import stale, write
+from healer.bundle.files import refuse_foreign, stale, write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,8 +102,10 @@ class Swap:
         Until `confirm`, `undo` brings back what was there at the last `confirm`.
 
         Raises:
+            BundleError: A file that is not generated stands where one has to be written.
             OSError: One could not be replaced; the old files are there.
         """
+        refuse_foreign(files, self._output)
         changed = self.stale(files)
         if not changed:
             return []

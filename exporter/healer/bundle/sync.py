@@ -112,8 +112,8 @@ class Sync:
         try:
             await self._stage(files)
             changed = await self._commit(files)
-        except OSError as error:
-            raise SyncError(Result.WRITE, f"{error}; the old files stay") from None
+        except (OSError, BundleError) as error:
+            raise SyncError(Result.WRITE, str(error)) from None
         reloaded = len(self._due)
         await self._reload(truth)
         if changed or reloaded:
