@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import Self
 
-if TYPE_CHECKING:
-    from healer.autoheal.policy import Backoff, Breaker
+from healer.autoheal.policy import Backoff, Breaker
 
 DUPLICATE_SECONDS = 300.0
 """Another delivery of an incident that was acted on less long ago is the same message again.
@@ -153,6 +152,11 @@ class Gates:
     starts: deque[float] = field(default_factory=deque)
     open_since: float | None = None
 
+    @classmethod
+    def empty(cls) -> Self:
+        """Return a machine without limits, to count with."""
+        return cls(Backoff(), Breaker(), 1)
+
     def admit(self, plan: Request | Refusal, now: float, switches: Switches) -> Refusal | None:
         """Take a request in: it holds its key from now on, unless a gate objects.
 
@@ -176,9 +180,7 @@ class Gates:
         """
         refusal = self._objection(request, now, switches, beginning=True)
         if refusal is None:
-            self._book(request, now)
-            self.starts.append(now)
-            self.running.add(request.id)
+            self.start(request, now)
             return None
         if refusal.gate is Gate.CONCURRENCY:
             return refusal
@@ -190,6 +192,13 @@ class Gates:
                 del self.past[next(iter(self.past))]
         self.release(request)
         return refusal
+
+    def start(self, request: Request, at: float) -> None:
+        """Note that a request runs since `at`; by itself only for what a record says has happened."""
+        self._book(request, at)
+        self.starts.append(at)
+        self.held[request.key] = request
+        self.running.add(request.id)
 
     def release(self, request: Request) -> None:
         """Free the key of a request that will not run."""
