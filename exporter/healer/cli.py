@@ -226,6 +226,7 @@ def _server_option(
 )
 @click.option("--watch", is_flag=True, help="Run on, and put each change of the truth in force.")
 @_listen_option("127.0.0.1:9879", "With --watch: where to serve metrics; :PORT is every interface.")
+@_web_config_option
 @_server_option("prometheus", Server.prometheus, "http://127.0.0.1:9090")
 @_server_option("alertmanager", Server.alertmanager, "http://127.0.0.1:9093")
 def bundle(
@@ -241,6 +242,7 @@ def bundle(
     labels: tuple[str, ...],
     watch: bool,
     listen: Address,
+    web_config: Path | None,
     prometheus_urls: tuple[Server, ...],
     alertmanager_urls: tuple[Server, ...],
     **given: Any,
@@ -276,7 +278,7 @@ def bundle(
     folder, tools = output or "", Tools(promtool, amtool)
     if watch:
         servers = (*prometheus_urls, *alertmanager_urls)
-        _watch(listen, source, Path(folder), settings, servers=servers, tools=tools)
+        _watch(listen, source, Path(folder), settings, servers=servers, tools=tools, web_config=web_config)
     mode = Mode.CHECK if check else Mode.DIFF if diff else Mode.WRITE
     sys.exit(
         make_bundle(source, folder, settings, os.environ, mode=mode, only=only, cluster=cluster, tools=tools)
@@ -311,14 +313,16 @@ def _watch(
     *,
     servers: tuple[Server, ...],
     tools: Tools,
+    web_config: Path | None,
 ) -> NoReturn:
     """Run `healer bundle --watch` to its end; a failure to start is one line, not a traceback."""
     try:
         truth = RedisSource(location(os.environ)) if source == REDIS else FileSource(Path(source))
-        sys.exit(
-            asyncio.run(run_watch(listen, truth, output, settings, servers, env=os.environ, tools=tools))
+        watching = run_watch(
+            listen, truth, output, settings, servers, env=os.environ, tools=tools, web_config=web_config
         )
-    except (ListenError, StoreError, LockedError, OSError) as error:
+        sys.exit(asyncio.run(watching))
+    except (ListenError, StoreError, WebConfigError, LockedError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -46,13 +46,14 @@ class Watching:
         await server.wait_ready()
         return server
 
-    def watcher(self, name: str, path: str | None = None) -> stack.Server:
+    def watcher(self, name: str, path: str | None = None, *more: str) -> stack.Server:
         options = [
             "--watch",
             f"--truth={self.truth}",
             f"--output={self.bundle}",
             f"--prometheus-url={self.prometheus.url}",
             f"--alertmanager-url={self.alertmanager.url}",
+            *more,
         ]
         environment = {"PATH": path or self.path}
         return stack.healer(
@@ -164,3 +165,11 @@ async def test_a_missing_tool_is_said_once(watching: Watching) -> None:
     await until(waits)
     for tool in ("promtool", "amtool"):
         assert watcher.tail(100).count(f"tool={tool}") == 1
+
+
+async def test_a_web_configuration_that_cannot_be_used_ends_it_with_its_fault(watching: Watching) -> None:
+    watcher = watching.watcher("watcher", None, "--web.config.file=/no/such/file")
+    await watcher.start()
+    assert await watcher.wait() == 1
+    assert "/no/such/file" in watcher.tail()
+    assert "Traceback" not in watcher.tail()

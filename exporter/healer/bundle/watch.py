@@ -195,6 +195,7 @@ async def run(
     *,
     env: Mapping[str, str],
     tools: Tools,
+    web_config: Path | None = None,
 ) -> int:
     """Keep `output` and the servers that read it in line with `source` until a signal; return the exit status.
 
@@ -206,9 +207,11 @@ async def run(
         servers: Whom to reload.
         env: The environment variables that a truth may be completed from.
         tools: What to check with; it is said once what is missing.
+        web_config: The file with TLS, users and headers; None for plain HTTP, open to all.
 
     Raises:
         ListenError: `listen` cannot be listened on.
+        WebConfigError: `web_config` cannot be used.
         LockedError: Another process keeps `output`.
         OSError: `output` cannot be written.
     """
@@ -229,7 +232,7 @@ async def run(
                 ready=watcher.waiting_for,
                 reload=watcher.reload,
             )
-            async with serving(application(face), listen) as url:
+            async with serving(application(face), listen, web_config) as url:
                 log.info("serving", url=url, output=str(output), truth=source.name)
                 return await daemon.run(
                     {"watch": watcher.watch, "retry": watcher.retry},
