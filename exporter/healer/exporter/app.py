@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from healer.exporter.metrics import HeartbeatCollector
+from healer.exporter.status import Survey
+from healer.exporter.status_page import StatusPage
 from healer.exporter.wiring import Wiring
 from healer.runtime import daemon
 from healer.runtime.clock import Anchor, SystemClock
@@ -63,8 +65,11 @@ async def run(
         stream=lambda openmetrics: collector.services(openmetrics=openmetrics),
         ready=wiring.waiting_for,
         reload=reload,
+        links={"/status": "which services were heard, and when"},
     )
-    async with serving(application(face), listen, web_config) as url:
+    app = application(face)
+    StatusPage(Survey(wiring, Anchor(clock), clock)).serve_on(app)
+    async with serving(app, listen, web_config) as url:
         log.info("serving", url=url)
         return await daemon.run(
             {"wiring": wiring.run, "truth": lambda: watch(truth_url, truth_key, adopt)},

@@ -12,17 +12,18 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.exposition import choose_encoder
 
 from healer import __version__
+from healer.web.assets import Assets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-"""Sent with every answer."""
+"""Sent with every answer that does not say otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,11 @@ def application(face: Face, *, max_body: int = 1 << 20) -> web.Application:
     """
     app = web.Application(client_max_size=max_body)
     app.on_response_prepare.append(_harden)
+    assets = Assets("healer.web")
+    assets.serve_on(app)
 
     async def landing(_: web.Request) -> web.Response:
-        return web.Response(text=_landing(face), content_type="text/html", charset="utf-8")
+        return web.Response(text=_landing(face, assets), content_type="text/html", charset="utf-8")
 
     async def metrics(request: web.Request) -> web.StreamResponse:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
@@ -109,17 +112,21 @@ def application(face: Face, *, max_body: int = 1 << 20) -> web.Application:
 
 
 async def _harden(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(HEADERS)
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
     response.headers["Server"] = "healer"
 
 
-def _landing(face: Face) -> str:
+def _landing(face: Face, assets: Assets) -> str:
     paths = {"/metrics": "metrics", "/-/healthy": "is it running?", "/-/ready": "is it ready?", **face.links}
     items = "\n".join(
         f'<li><a href="{escape(path)}">{escape(path)}</a> {escape(text)}</li>' for path, text in paths.items()
     )
     return (
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escape(face.title)}</title></head>\n'
+        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(face.title)}</title>\n"
+        f'<link rel="icon" href="{assets.urls["icon.svg"]}"><link rel="stylesheet" href="{assets.urls["healer.css"]}"></head>\n'
         f"<body>\n<h1>{escape(face.title)}</h1>\n<p>{escape(face.about)}</p>\n<ul>\n{items}\n</ul>\n"
-        f"<p>Version {escape(__version__)}</p>\n</body>\n</html>\n"
+        f"<footer>Version {escape(__version__)}</footer>\n</body>\n</html>\n"
     )
