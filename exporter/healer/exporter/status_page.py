@@ -36,7 +36,7 @@ class StatusPage:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters["span"] = span
+        environment.filters.update(span=span, limit=limit, filled=filled)
         self._template = environment.get_template("status.html")
         self._survey = survey
         self._own = Assets("healer.exporter")
@@ -93,6 +93,18 @@ class StatusPage:
 def age(row: Row, at: float) -> float | None:
     """Return the seconds since the service's last beat, or None before the first."""
     return None if row.last is None else max(0.0, at - row.last)
+
+
+def filled(row: Row, seconds: float | None) -> float:
+    """Return how much of a service's bar is filled, in percent: its age of `seconds` against its timeout."""
+    if seconds is None:
+        return 100.0 if row.state is State.NEVER else 0.0
+    return round(100 * min(1.0, seconds / row.timeout), 1)
+
+
+def limit(seconds: float) -> str:
+    """Return a timeout as it was set, where that can be read."""
+    return f"{seconds:g} s" if seconds < MINUTE else span(seconds)
 
 
 def span(seconds: float) -> str:

@@ -38,25 +38,15 @@ function span(seconds) {
   return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
 }
 
-function element(name, role, className) {
+function element(name, className, text) {
   const made = document.createElement(name);
-  if (role) made.setAttribute("role", role);
-  if (className) made.className = className;
+  made.className = className;
+  made.textContent = text;
   return made;
 }
 
 function build(svc) {
-  const tr = element("tr", "row");
-  const head = element("th", "rowheader");
-  head.scope = "row";
-  head.append(element("span", "", "name"), " ", element("span", "", "bus"));
-  const state = element("td", "cell");
-  state.append(element("span", "", "state"));
-  const age = element("td", "cell", "age");
-  const meter = element("meter");
-  meter.setAttribute("aria-hidden", "true");
-  age.append(meter, " ", element("span", "", "ago"));
-  tr.append(head, state, age, element("td", "cell", "limit"));
+  const tr = $("row").content.firstElementChild.cloneNode(true);
   tr.dataset.svc = svc;
   return tr;
 }
@@ -65,7 +55,7 @@ function adopt(tr) {
   const row = { tr, data: null, text: "", visible: false };
   const pick = (name) => tr.querySelector(name);
   Object.assign(row, { name: pick(".name"), bus: pick(".bus"), state: pick(".state") });
-  Object.assign(row, { meter: pick("meter"), ago: pick(".ago"), limit: pick(".limit") });
+  Object.assign(row, { fill: pick("rect"), ago: pick(".ago"), limit: pick(".limit") });
   tr.row = row;
   rows.set(tr.dataset.svc, row);
   eye.observe(tr);
@@ -80,7 +70,8 @@ function paintAge(row) {
   const { last, timeout } = row.data || {};
   if (timeout === undefined) return;
   const age = last === null ? null : Math.max(0, now() - last);
-  row.meter.value = age === null ? timeout : age;
+  const share = age === null ? Number(row.data.state === "never heard") : Math.min(1, age / timeout);
+  row.fill.setAttribute("width", `${(100 * share).toFixed(1)}%`);
   row.ago.textContent = age === null ? "none yet" : `${span(age)} ago`;
 }
 
@@ -89,8 +80,7 @@ function paint(row, data) {
   row.name.textContent = data.svc;
   row.bus.textContent = data.bus;
   row.state.textContent = data.state;
-  row.limit.textContent = span(data.timeout);
-  row.meter.max = data.timeout;
+  row.limit.textContent = data.timeout < 60 ? `${data.timeout} s` : span(data.timeout);
   row.tr.className = classes[rank.get(data.state)];
   row.text = `${data.svc} ${data.bus} ${data.state}`.toLowerCase();
   paintAge(row);
@@ -170,14 +160,11 @@ function paintBuses(buses) {
   if (text === busesShown) return;
   busesShown = text;
   $("buses").replaceChildren(...buses.map((bus) => {
-    const item = element("li", "", bus.hearing ? "hearing" : "deaf");
-    const name = element("b");
-    name.textContent = bus.name;
-    const word = element("span", "", "word");
-    word.textContent = bus.hearing ? "hearing" : "not hearing";
-    const more = element("span", "", "more");
-    more.textContent = `${bus.services} services, ${bus.reconnects} reconnects`;
-    item.append(name, " ", word, " ", more);
+    const item = element("li", bus.hearing ? "hearing" : "deaf", "");
+    const more = `services ${bus.services}, reconnects ${bus.reconnects}`;
+    item.append(element("b", "", bus.name), " ");
+    item.append(element("span", "word", bus.hearing ? "hearing" : "not hearing"), " ");
+    item.append(element("span", "more", more));
     return item;
   }));
 }
