@@ -1,0 +1,180 @@
+"""Takes every mutant through the tests and prints who caught it: `python -m tests.bundle.mutate [--all]`.
+
+Three nets: the scenarios of tests/bundle, collected from a run of pytest and replayed as one file; the tests that
+the bundle brings for its own truth; and a sample of the worlds. The first that catches a mutant ends its way, unless
+`--all` wants to know all of them. Exit status 1 if a mutant got through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import click
+import pytest
+import yaml
+from tests.bundle.conftest import EXAMPLE
+from tests.bundle.mutants import MUTANTS, Mutant
+from tests.bundle.replay import RULES, Batch, about_misses
+from tests.bundle.test_differential import generated
+from tests.bundle.world import BRISK, SLOW, USUAL
+
+from healer.bundle import Settings, render
+from healer.stack.servers import find
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+SCENARIOS = ("test_misses.py", "test_alerts.py", "test_memories.py")
+GENERATED = "promtool-tests/services.yml"
+SAMPLE = 100
+"""Worlds of each pace."""
+
+_CAUGHT = re.compile(r"^ +(?:expr:|alertname:)", re.MULTILINE)
+_NAMED = re.compile(r"# (test_\w+)")
+
+
+class Collector:
+    """A pytest plugin that keeps what a test would have replayed, and lets the test pass."""
+
+    def __init__(self, rules: str) -> None:
+        self.groups: list[tuple[str, str, dict[str, Any]]] = []
+        self._rules = rules
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        """Stand in for promtool while the test runs."""
+
+        def keep(command: list[Any], **_: object) -> subprocess.CompletedProcess[str]:
+            document = yaml.safe_load(Path(command[3]).read_text())
+            about = {Path(path).name: Path(path).read_text() for path in document["rule_files"]}
+            assert about[Path(RULES).name] == self._rules, f"{item.name} is about other rules"
+            for group in document["tests"]:
+                self.groups.append((item.name, document["evaluation_interval"], group))
+            return subprocess.CompletedProcess(command, 0, "", "")
+
+        with mock.patch("subprocess.run", keep):
+            return (yield)
+
+
+class Net:
+    """One promtool test file about rules that lie beside it."""
+
+    def __init__(
+        self, name: str, document: dict[str, Any], bundle: dict[str, str], *, worlds: bool = False
+    ) -> None:
+        self.name = name
+        self._document = document
+        self._bundle = bundle
+        self._worlds = worlds
+
+    def catch(self, promtool: Path, mutant: Mutant | None) -> list[str]:
+        """Say which tests fail under `mutant`; a mutant that Prometheus cannot load is an error, not a catch."""
+        with tempfile.TemporaryDirectory(prefix="healer-mutant-") as folder:
+            for path, text in self._bundle.items():
+                rules = mutant.apply(text, branches=self._worlds) if mutant and path == RULES else text
+                (Path(folder) / Path(path).name).write_text(about_misses(rules) if self._worlds else rules)
+            test = Path(folder) / "test.yml"
+            names = [Path(path).name for path in self._bundle]
+            test.write_text(json.dumps({**self._document, "rule_files": names}))
+            done = subprocess.run(
+                [promtool, "test", "rules", test], capture_output=True, text=True, check=False
+            )
+        said = done.stdout + done.stderr
+        if done.returncode and not _CAUGHT.search(said):
+            raise AssertionError(f"{mutant and mutant.what}: {said[:2000]}")
+        return ([*Counter(_NAMED.findall(said))] or [self.name]) if done.returncode else []
+
+
+def nets(*, closed: bool) -> list[Net]:
+    """All nets, the most telling first."""
+    bundle = render(EXAMPLE, Settings())
+    rules = {path: text for path, text in bundle.items() if path.startswith("rules/")}
+    made = [*_scenarios(rules), Net("its generated tests", yaml.safe_load(bundle[GENERATED]), rules)]
+    for pace in (BRISK, USUAL, SLOW):
+        batch = Batch(generated(pace, SAMPLE), closed=closed)
+        rules_of_worlds = {RULES: render(batch.truth(), Settings())[RULES]}
+        made.append(Net(f"{pace.name} worlds", batch.document(), rules_of_worlds, worlds=True))
+    return made
+
+
+def _scenarios(rules: dict[str, str]) -> list[Net]:
+    collector = Collector(rules[RULES])
+    files = [str(HERE / name) for name in SCENARIOS]
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-W",
+        "ignore::pytest.PytestAssertRewriteWarning",
+    ]
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        status = pytest.main([*files, *options], plugins=[collector])
+    assert status == 0, said.getvalue()
+    by_interval: dict[str, list[dict[str, Any]]] = {}
+    for name, interval, group in collector.groups:
+        for each in group["promql_expr_test"]:
+            each["expr"] += f" # {name}"
+        by_interval.setdefault(interval, []).append(group)
+    return [
+        Net("a scenario", {"evaluation_interval": interval, "tests": groups}, rules)
+        for interval, groups in by_interval.items()
+    ]
+
+
+def main(*, every_net: bool) -> int:
+    """Print the table and return the exit status."""
+    began = time.monotonic()
+    program = find(os.environ.get("HEALER_TEST_RELEASE") or None).promtool
+    promtool = program.path
+    every = nets(closed=program.version.startswith("2."))
+    for net in every:
+        assert not net.catch(promtool, None), f"{net.name} fail without a mutant"
+
+    def caught(mutant: Mutant) -> dict[str, list[str]]:
+        able = [net for net in every if mutant.about_misses or not net.name.endswith("worlds")]
+        by: dict[str, list[str]] = {}
+        for net in able:
+            if found := net.catch(promtool, mutant):
+                by.setdefault(net.name, []).extend(found)
+                if not every_net:
+                    break
+        return by
+
+    survivors = 0
+    click.echo(f"{'rule':<52} {'mutant':<44} caught by")
+    with ThreadPoolExecutor(2) as pool:
+        for mutant, by in zip(MUTANTS, pool.map(caught, MUTANTS), strict=True):
+            survivors += not by
+            click.echo(f"{mutant.rule:<52} {mutant.what:<44} {_words(by)}")
+    took = time.monotonic() - began
+    click.echo(f"mutants: {len(MUTANTS)}, {survivors} survived, {took:.0f} s")
+    return 1 if survivors else 0
+
+
+def _words(by: dict[str, list[str]]) -> str:
+    words = []
+    for name, tests in by.items():
+        named = [test for test in tests if test.startswith("test_")]
+        more = f" and {len(named) - 1} more" if len(named) > 1 else ""
+        words.append(f"{named[0]}{more}" if named else name)
+    return ", ".join(words) or "NOBODY"
+
+
+if __name__ == "__main__":
+    sys.exit(main(every_net="--all" in sys.argv))

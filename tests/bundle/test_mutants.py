@@ -1,0 +1,29 @@
+"""The mutants still fit the rules: a fault that is not there cannot be caught."""
+
+from __future__ import annotations
+
+import pytest
+from tests.bundle.conftest import EXAMPLE
+from tests.bundle.mutants import MUTANTS, Mutant, MutationError
+from tests.bundle.replay import RULES
+
+from healer.bundle import Settings, render
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what.replace(" ", "-"))
+def test_a_mutant_changes_the_rules_in_exactly_one_place(mutant: Mutant) -> None:
+    mutant.apply(render(EXAMPLE, Settings())[RULES])
+
+
+def test_no_two_mutants_are_the_same() -> None:
+    rules = render(EXAMPLE, Settings())[RULES]
+    assert (
+        len({mutant.apply(rules) for mutant in MUTANTS})
+        == len({each.what for each in MUTANTS})
+        == len(MUTANTS)
+    )
+
+
+def test_a_mutation_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(MutationError, match="fits 0 places"):
+        Mutant("nothing", "HeartbeatMiss", "no such text", "").apply(render(EXAMPLE, Settings())[RULES])
