@@ -106,6 +106,7 @@ NAMES = [
     "naïve-Größe-日本-🫀",
     "new\nline\ttab",
     "no\u0085next\u2028line\ufeff",
+    "no character \uffff",
     "yes",
     "1e3",
     "# not a comment: 'true'",
@@ -118,9 +119,10 @@ def test_any_name_comes_out_as_it_is(servers: Servers, tmp_path: Path) -> None:
     assert_valid(render(of, Settings()), tmp_path, servers)
 
 
-def test_half_a_surrogate_pair_is_refused() -> None:
-    with pytest.raises(BundleError, match="surrogate"):
-        render(truth(service("half \ud800")), Settings())
+@pytest.mark.parametrize(("name", "why"), [("half \ud800", "surrogate"), ("lost \ufffd", r"U\+FFFD")])
+def test_what_no_rule_can_hold_is_refused(name: str, why: str) -> None:
+    with pytest.raises(BundleError, match=why):
+        render(truth(service(name)), Settings())
 
 
 def test_a_truth_of_no_services_is_valid(servers: Servers, tmp_path: Path) -> None:
@@ -141,6 +143,13 @@ def test_a_hundred_services_of_all_speeds_are_valid(servers: Servers, tmp_path: 
         )
     )
     assert_valid(render(of, Settings()), tmp_path, servers)
+
+
+def test_a_service_that_may_be_silent_for_days_is_left_out_of_the_tests_that_would_take_minutes() -> None:
+    files = render(truth(service("a", interval=3600, timeout=14 * 86400.0), service("b")), Settings())
+    assert "Left out for the time they would take, 1 in number" in files["promtool-tests/services-slow.yml"]
+    assert 'svc="a"' not in files["promtool-tests/services.yml"] + files["promtool-tests/services-slow.yml"]
+    assert "1209600" in files["rules/heartbeat.rules.yml"]
 
 
 @pytest.mark.parametrize(

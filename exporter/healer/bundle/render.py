@@ -51,6 +51,8 @@ def render(truth: Truth, settings: Settings) -> dict[str, str]:
         "fast": scenarios.fast(truth, settings),
         "slow": scenarios.slow(truth, settings),
         "slow_step": scenarios.SLOW_STEP,
+        "left_out": scenarios.left_out(truth),
+        "longest": scenarios.LONGEST_SECONDS,
     }
     return {
         name.removesuffix(_SUFFIX): environment.get_template(name).render(context)

@@ -28,6 +28,10 @@ As long as it can be: Prometheus looks back five minutes, and a memory has to su
 FAST_EVALUATIONS = 40
 """A timeout of more evaluations than this is tested at `SLOW_STEP`, so that the tests take seconds."""
 
+LONGEST_SECONDS = 7200.0
+"""Services with longer timeouts are left out: a day of silence takes promtool half a minute to live through, and
+the rules treat it as they treat an hour's."""
+
 STALE = "stale"
 _PAIR = 2
 _OF_SERVICE = ("watch_start_timestamp_seconds", "last_seen_timestamp_seconds")
@@ -152,8 +156,17 @@ def fast(truth: Truth, settings: Settings) -> tuple[Scenario, ...]:
 
 
 def slow(truth: Truth, settings: Settings) -> tuple[Scenario, ...]:
-    """Return the scenarios of the services that are tested at `SLOW_STEP`."""
+    """Return the scenarios of the services that are tested at `SLOW_STEP`; those over `LONGEST_SECONDS` have none."""
     return _scenarios(truth, settings, SLOW_STEP, SLOW_STEP, slow=True)
+
+
+def left_out(truth: Truth) -> int:
+    """Return how many services have no scenario, because their timeouts are over `LONGEST_SECONDS`."""
+    return sum(map(_endless, truth.services))
+
+
+def _endless(service: Service) -> bool:
+    return service.timeout > LONGEST_SECONDS
 
 
 def _scenarios(
@@ -161,7 +174,7 @@ def _scenarios(
 ) -> tuple[Scenario, ...]:
     limit = FAST_EVALUATIONS * settings.evaluation_interval
     chosen = sorted(
-        (each for each in truth.services if (each.timeout > limit) == slow),
+        (each for each in truth.services if (each.timeout > limit) == slow and not _endless(each)),
         key=lambda each: (each.timeout, each.warmup, each.name),
     )
     made: list[Scenario] = []

@@ -46,6 +46,9 @@ def quoted(value: str) -> str:
     """
     if any("\ud800" <= char <= "\udfff" for char in value):
         raise BundleError([f"the name {value!r} holds half a surrogate pair, which is no text: rename it."])
+    if "\ufffd" in value:
+        problem = "holds U+FFFD, which Prometheus takes for a broken encoding, escaped or not: rename it."
+        raise BundleError([f"the name {value!r} {problem}"])
     return '"' + _printable(value.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 

@@ -21,6 +21,8 @@ T = TypeVar("T")
 DAY = 86_400.0
 UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode categories that end a line or cannot be encoded: no name in a label, a channel or a file has them."""
+LOST = "\ufffd"
+"""What decoders put where they found no character; Prometheus refuses rules that hold it."""
 LIKE_ENOUGH = 0.75
 NUMBER_IN_TEXT = re.compile(r"([1-9]\d{0,7}(?:\.\d{1,6})?) ?(?:s|sec|seconds)?")
 
@@ -211,4 +213,8 @@ def text_fault(value: object) -> str | None:
         return "Remove the space around it."
     if any(unicodedata.category(char) in UNPRINTABLE for char in value):
         return "Remove the control characters."
+    if LOST in value:
+        return (
+            "Remove U+FFFD, which stands for text that was lost: Prometheus takes it for a broken encoding."
+        )
     return None
