@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from healer import __version__
+from healer.autoheal.app import StartError
+from healer.autoheal.app import run as run_autoheal
+from healer.autoheal.report import check as check_policy
 from healer.bundle.command import PARTS, REDIS, STANDARD_OUTPUT, Mode
 from healer.bundle.command import bundle as make_bundle
 from healer.bundle.errors import BundleError
@@ -122,6 +125,31 @@ def exporter(listen: Address, web_config: Path | None) -> None:
 def sentinel(listen: Address, web_config: Path | None) -> None:
     """Turn Alertmanager's webhooks into events on Redis, and notice when they stop."""
     _daemon(run_sentinel, listen, web_config)
+
+
+@main.command()
+@_listen_option("127.0.0.1:9009")
+@_web_config_option
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="autoheal.yml",
+    show_default=True,
+    help="What may be done.",
+)
+@click.option("--check", is_flag=True, help="Only say what the file allows, or what is wrong with it.")
+def autoheal(listen: Address, web_config: Path | None, config: Path, *, check: bool) -> None:
+    """Act on Alertmanager's alerts as a policy file allows; disabled and a dry run unless told otherwise.
+
+    Reads AUTOHEAL_ENABLED, AUTOHEAL_DRY_RUN, AUTOHEAL_TOKEN_FILE, AUTOHEAL_AUDIT_PATH,
+    AUTOHEAL_DEFAULT_COOLDOWN_SEC, AUTOHEAL_PUBLIC_URL and ALERTMANAGER_URL.
+    """
+    if check:
+        sys.exit(check_policy(config))
+    try:
+        sys.exit(asyncio.run(run_autoheal(listen, config, os.environ, web_config)))
+    except (ListenError, StartError, WebConfigError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.group()

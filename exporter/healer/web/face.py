@@ -39,6 +39,7 @@ class Face:
         ready: Returns None when ready, else the reason why not, as a short sentence.
         reload: Reloads the configuration; returns None, or the error text of a reload that failed.
         links: More paths for the landing page, with what each is.
+        home: Answers at / instead of the landing page; None: that one.
     """
 
     title: str
@@ -48,6 +49,7 @@ class Face:
     reload: Callable[[], Awaitable[str | None]]
     stream: Callable[[bool], Iterable[bytes]] = lambda _: ()
     links: Mapping[str, str] = field(default_factory=dict)
+    home: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
 
 
 def process_registry() -> CollectorRegistry:
@@ -103,7 +105,7 @@ def application(face: Face, *, max_body: int = 1 << 20) -> web.Application:
             status=500, text=f"reload failed, the old configuration stays in force:\n{error}\n"
         )
 
-    app.router.add_get("/", landing)
+    app.router.add_get("/", face.home or landing)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/-/healthy", healthy)
     app.router.add_get("/-/ready", ready)

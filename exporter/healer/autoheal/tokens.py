@@ -1,0 +1,125 @@
+"""Who may use autoheal: the names and tokens in a file, read again when it changes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import stat
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHORTEST = 16
+"""Characters of a token."""
+
+MOST = 32
+"""Lines of the file. Two lines with one name let a token be exchanged without a gap."""
+
+_LINE = re.compile(r"([\w.@-]{1,64})\s+(\S+)")
+
+
+class TokenError(Exception):
+    """The file cannot be used; the message has a line for everything that is wrong, and no token."""
+
+
+class Tokens:
+    """The tokens in force; a file that cannot be used never replaces one that could."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file at `path`.
+
+        Raises:
+            TokenError: It cannot be used.
+        """
+        self._path = path
+        self._log = structlog.get_logger(component="tokens")
+        self._seen = _trace(path)
+        self._digests = _load(path)
+
+    def reload(self) -> None:
+        """Read the file again.
+
+        Raises:
+            TokenError: It cannot be used; the tokens stay.
+        """
+        self._seen = _trace(self._path)
+        self._digests = _load(self._path)
+
+    def principal(self, authorization: str | None) -> str | None:
+        """Return the name of who sent this header (`Bearer TOKEN`, or Basic with name and token), or None."""
+        self._look()
+        scheme, _, rest = (authorization or "").partition(" ")
+        name, token = None, rest.strip()
+        if scheme.lower() == "basic":
+            name, token = _basic(token)
+        elif scheme.lower() != "bearer":
+            return None
+        given = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        found = None
+        for known, digest in self._digests:
+            # No early end: the time tells nothing about which, or how nearly.
+            if hmac.compare_digest(given, digest) and name in {None, known}:
+                found = known
+        return found
+
+    def _look(self) -> None:
+        seen = _trace(self._path)
+        if seen == self._seen:
+            return
+        try:
+            self.reload()
+        except TokenError as error:
+            self._log.error("token file refused, the last one stays", reason=str(error))
+        else:
+            self._log.info("token file adopted", names=len({name for name, _ in self._digests}))
+
+
+def _basic(text: str) -> tuple[str | None, str]:
+    try:
+        name, _, token = base64.b64decode(text, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return name, token
+
+
+def _trace(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _load(path: Path) -> tuple[tuple[str, bytes], ...]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        mode = path.stat().st_mode
+    except (OSError, UnicodeDecodeError) as error:
+        raise TokenError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    problems = []
+    if mode & stat.S_IROTH:
+        problems.append(f"{path}: everybody may read it. Run chmod o-rwx.")
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        parts = _LINE.fullmatch(line.strip())
+        if parts is None:
+            problems.append(f"{path}:{number}: expected NAME TOKEN, such as `alertmanager 5f2c…`.")
+        elif len(parts[2]) < SHORTEST:
+            problems.append(f"{path}:{number}: this token is shorter than {SHORTEST} characters.")
+        else:
+            found.append((parts[1], hashlib.sha256(parts[2].encode()).digest()))
+    if not found and not problems:
+        problems.append(f"{path}: no token in it. Expected lines of NAME TOKEN.")
+    if len(found) > MOST:
+        problems.append(f"{path}: {len(found)} tokens, expected at most {MOST}.")
+    if problems:
+        raise TokenError("\n".join(problems))
+    return tuple(found)
