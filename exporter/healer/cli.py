@@ -299,7 +299,7 @@ def bundle(
     except BundleError as error:
         raise click.UsageError(str(error)) from None
     if explain is not None:
-        sys.exit(explain_service(source, explain, settings, os.environ))
+        sys.exit(explain_service(source, explain, settings, os.environ, out=sys.stdout, err=sys.stderr))
     promtool, amtool = (
         Path(found) if (found := shutil.which(name)) else None for name in ("promtool", "amtool")
     )
@@ -309,7 +309,18 @@ def bundle(
         _watch(listen, source, Path(folder), settings, servers=servers, tools=tools, web_config=web_config)
     mode = Mode.CHECK if check else Mode.DIFF if diff else Mode.WRITE
     sys.exit(
-        make_bundle(source, folder, settings, os.environ, mode=mode, only=only, cluster=cluster, tools=tools)
+        make_bundle(
+            source,
+            folder,
+            settings,
+            os.environ,
+            mode=mode,
+            only=only,
+            cluster=cluster,
+            tools=tools,
+            out=sys.stdout,
+            err=sys.stderr,
+        )
     )
 
 

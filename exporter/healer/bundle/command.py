@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from enum import StrEnum
 from pathlib import Path
@@ -59,8 +58,8 @@ def bundle(
     only: Collection[str] = (),
     cluster: Placement | None = None,
     tools: Tools = NO_TOOLS,
-    out: TextIO = sys.stdout,
-    err: TextIO = sys.stderr,
+    out: TextIO,
+    err: TextIO,
 ) -> int:
     """Bring the bundle in `output` in line with the truth, or only say whether and how it differs.
 

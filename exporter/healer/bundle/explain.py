@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, TextIO
@@ -134,8 +133,8 @@ def explain(
     settings: Settings,
     env: Mapping[str, str],
     *,
-    out: TextIO = sys.stdout,
-    err: TextIO = sys.stderr,
+    out: TextIO,
+    err: TextIO,
 ) -> int:
     """Print how long the death and the return of the service `name` take to be known; return the exit status.
 

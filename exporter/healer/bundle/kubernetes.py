@@ -67,6 +67,8 @@ class Placement:
         Raises:
             BundleError: Kubernetes would not take it.
         """
+        if unset := [label for label in labels if "=" not in label]:
+            raise BundleError(f"label {label!r} has no value: expected name=value." for label in unset)
         pairs = ((name, value) for name, _, value in (label.partition("=") for label in labels))
         return cls(namespace or "", tuple(sorted(pairs)))
 
