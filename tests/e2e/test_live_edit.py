@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ from redis.asyncio import Redis
 
 from healer.demo import contract, truth
 from healer.demo.world import World
+from healer.runtime.tasks import end
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from healer.stack.servers import Servers
@@ -25,6 +27,9 @@ MONITOR_TIMEOUT = 20.0
 """Longer than Prometheus 2 may forget its Alertmanagers for at a reload (5 s), and the Watchdog's way."""
 
 RETUNED_SECONDS = 8.0
+
+AT_ONCE_SECONDS = 5.0
+"""An evaluation, half a second, on a machine that is busy with other tests."""
 
 WITHIN_SECONDS = 12.0
 """From a seed until its rules are in force: up to 5 s until the watcher looks, the rest is work on a busy machine."""
@@ -72,8 +77,17 @@ async def alerts(world: World) -> dict[tuple[str, str, str], str]:
     }
 
 
+@contextlib.asynccontextmanager
+async def wrong_clock(world: World, svc: str) -> AsyncIterator[None]:
+    """Beat in the stead of a service, with a clock that is a minute slow."""
+    beating = asyncio.create_task(beat_with_a_wrong_clock(world, svc))
+    try:
+        yield
+    finally:
+        await end([beating])
+
+
 async def beat_with_a_wrong_clock(world: World, svc: str) -> None:
-    """Beat in the stead of a service whose clock is a minute slow."""
     (service,) = [each for each in world.truth.services if each.name == svc]
     async with Redis.from_url(world.truth.bus(service.bus).url) as client:
         for i in range(10_000):
@@ -97,8 +111,8 @@ async def in_force(world: World) -> bool:
 async def test_a_service_is_added_removed_and_retuned_and_nothing_else_notices(
     servers: Servers, tmp_path: Path
 ) -> None:
-    async with World.start(servers, document(), tmp_path, silent=["mesh"], watched=True) as world:
-        wrong_clock = asyncio.create_task(beat_with_a_wrong_clock(world, "mesh"))
+    start = World.start(servers, document(), tmp_path, silent=["mesh"], watched=True)
+    async with start as world, wrong_clock(world, "mesh"):
         for dead in ("rss_agg", "massive"):
             await world.services[dead].kill()
             await world.events.wait("heartbeat_miss", dead, within=PATIENCE_SECONDS)
@@ -120,7 +134,7 @@ async def test_a_service_is_added_removed_and_retuned_and_nothing_else_notices(
         async def massive_gone() -> bool:
             return massive not in await alerts(world)
 
-        assert await until(massive_gone, "massive still alerts") < 3 * world.settings.evaluation_interval + 1
+        assert await until(massive_gone, "massive still alerts") < AT_ONCE_SECONDS
         await world.settled(silent=["rss_agg", "mesh", "massive"])
         after = await alerts(world)
         assert (after[rss_agg], after[mesh]) == (before[rss_agg], before[mesh])
@@ -139,7 +153,7 @@ async def test_a_service_is_added_removed_and_retuned_and_nothing_else_notices(
         retuned = await world.events.wait("heartbeat_miss", "vexy_ai", within=PATIENCE_SECONDS, since=mark)
         assert added.message["timeout_sec"] == 3
         assert retuned.message["timeout_sec"] == RETUNED_SECONDS
-        assert retuned.at - added.at > 3, "both died together"
+        assert retuned.message["late_sec"] >= RETUNED_SECONDS
 
         await asyncio.sleep(5)  # what is false or doubled has its chance to come
         after = await alerts(world)
@@ -147,4 +161,3 @@ async def test_a_service_is_added_removed_and_retuned_and_nothing_else_notices(
         published = [(event.type, event.svc) for event in world.events.since(mark)]
         assert published == [("heartbeat_miss", "newcomer"), ("heartbeat_miss", "vexy_ai")]
         assert [contract.faults(event) for event in world.events.all] == [[]] * world.events.mark()
-        wrong_clock.cancel()

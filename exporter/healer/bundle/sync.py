@@ -98,6 +98,7 @@ class Sync:
         self._tools = tools
         self._sleep = sleep
         self._due = set(servers)
+        self._last: tuple[bytes, Truth, dict[str, str]] | None = None
         self._checked: dict[str, str] | None = None
         self._log = structlog.get_logger(component="bundle")
 
@@ -108,7 +109,10 @@ class Sync:
             SyncError: It is not in force everywhere. The old files stay, unless a server is out of reach: then
                 the new ones do, for it to find when it returns.
         """
-        truth, files = await aside(lambda: self._rendered(raw, source))
+        # A retry has the same document; of ten thousand services it takes many seconds to render.
+        if self._last is None or self._last[0] != raw:
+            self._last = (raw, *await aside(lambda: self._rendered(raw, source)))
+        _, truth, files = self._last
         try:
             await self._stage(files)
             changed = await self._commit(files)
