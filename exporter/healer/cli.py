@@ -15,6 +15,7 @@ from healer import __version__
 from healer.autoheal.app import StartError
 from healer.autoheal.app import run as run_autoheal
 from healer.autoheal.report import check as check_policy
+from healer.beat import command as beats
 from healer.bundle.command import PARTS, REDIS, STANDARD_OUTPUT, Mode
 from healer.bundle.command import bundle as make_bundle
 from healer.bundle.errors import BundleError
@@ -150,6 +151,34 @@ def autoheal(listen: Address, web_config: Path | None, config: Path, *, check: b
         sys.exit(asyncio.run(run_autoheal(listen, config, os.environ, web_config)))
     except (ListenError, StartError, WebConfigError) as error:
         raise click.ClickException(str(error)) from None
+
+
+@main.command()
+@click.argument("svc")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.0),
+    is_flag=False,
+    flag_value=0.0,
+    metavar="[SEC]",
+    help="Beat until stopped, every SEC seconds; without SEC, as often as the truth says.",
+)
+@click.option("--url", metavar="URL", help="The Redis server; the truth is then not asked.")
+@click.option("--channel", metavar="NAME", help="The channel.  [default: the truth's, or SVC:heartbeat]")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def beat(
+    svc: str, every: float | None, url: str | None, channel: str | None, command: tuple[str, ...]
+) -> None:
+    """Publish a heartbeat of SVC: one; one every SEC seconds; or, after --, while COMMAND runs.
+
+    Where and how often is read from the truth in Redis. A COMMAND is handed our signals, and its exit status is ours.
+    """
+    look = beats.look_for(svc, url, channel, every or None)
+    if command:
+        sys.exit(beats.during(svc, look, command, sys.stderr))
+    if every is not None:
+        sys.exit(beats.forever(svc, look, sys.stderr))
+    sys.exit(beats.once(svc, look, sys.stdout, sys.stderr))
 
 
 @main.group()
