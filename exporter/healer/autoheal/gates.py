@@ -202,7 +202,8 @@ class Gates:
 
     def release(self, request: Request) -> None:
         """Free the key of a request that will not run."""
-        if self.held.get(request.key) == request:
+        holder = self.held.get(request.key)
+        if holder is not None and holder.id == request.id:
             del self.held[request.key]
 
     def end(self, request: Request, now: float, *, verify: bool) -> bool:
