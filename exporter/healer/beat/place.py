@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from healer.beat.rhythm import DEFAULT_INTERVAL
+from healer.truth.buses import EXPECTED_URL, url_fault
 from healer.truth.load import parse
-from healer.truth.problems import TruthError
+from healer.truth.problems import TruthError, shown
 from healer.truth.store import StoreError, fetch, location
 
 if TYPE_CHECKING:
@@ -48,9 +49,12 @@ def find(
         every: Instead of the truth's interval, or of 10 s.
 
     Raises:
-        PlaceError: The truth cannot be had, or does not know `svc`.
+        PlaceError: `url` is none, or the truth cannot be had, or does not know `svc`.
     """
     if url is not None:
+        fault = url_fault(url)
+        if fault is not None:
+            raise PlaceError(f"--url: found {shown(url)}, expected {EXPECTED_URL}. {fault}")
         return Place(url, channel or f"{svc}:heartbeat", every or DEFAULT_INTERVAL)
     advice = "Or say where it beats: --url redis://HOST:6379"
     try:
