@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +15,7 @@ from healer.sentinel.alerts import HEALER_MISS, HEARTBEAT_MISS, WATCHDOG, Alert,
 from healer.sentinel.delivery import Delivery
 from healer.sentinel.events import Event, type_of
 from healer.sentinel.incidents import Record
+from healer.sentinel.ledger import LedgerDownError
 from healer.sentinel.watchdog import Watchdog
 from healer.truth.model import Bus, Monitor, Service, Truth
 
@@ -33,9 +36,12 @@ class Memory:
 
     def __init__(self, records: dict[str, Record]) -> None:
         self.records = records
+        self.down = False
 
     async def refresh(self) -> None:
         """Nobody else writes."""
+        if self.down:
+            raise LedgerDownError
 
     def record(self, name: str) -> Record:
         return self.records.get(name, Record())
@@ -43,6 +49,8 @@ class Memory:
     async def apply(
         self, name: str, change: Callable[[Record], Record], event: Callable[[Record], Event | None]
     ) -> Event | None:
+        if self.down:
+            raise LedgerDownError
         before = self.record(name)
         after = self.records[name] = change(before)
         return event(after) if after.out != before.out else None
@@ -190,33 +198,72 @@ def test_whatever_dies_each_change_is_said_once_in_order_never_falsely_and_in_th
             assert len(said) % 2 == 0, "the pipeline works, so Healer is well"
 
 
-async def test_nothing_owed_is_believed_while_healer_itself_is_missing(machine) -> None:
-    said: list[str] = []
-    watchdog = Watchdog(machine, OWN)
-    delivery = Delivery(machine, watchdog, lambda event: said.append(type_of(event)))
-    await delivery.adopt(TRUTH)
-    delivery.ledger = Memory({})  # type: ignore[assignment]  # as far as Delivery needs one
-    now = machine.wall()
-    healer = Alert(HEALER_MISS, True, "healer", now, 0.0, OWN, OWN)
+@dataclass
+class Guard:
+    """A sentinel's judgement by itself, spoken to by hand."""
 
-    async def beat_for(seconds: int) -> None:
+    machine: Machine
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.watchdog = Watchdog(self.machine, OWN)
+        self.memory = Memory({})
+        self.delivery = Delivery(self.machine, self.watchdog, lambda event: self.said.append(type_of(event)))
+
+    async def start(self) -> Self:
+        await self.delivery.adopt(TRUTH)
+        self.delivery.ledger = self.memory  # type: ignore[assignment]  # as far as Delivery needs one
+        return self
+
+    async def hear(self, *heard: Alert) -> None:
+        await self.delivery.deliver(Webhook("am", heard))
+
+    async def pass_time(self, seconds: int, *, beating: bool = True) -> None:
+        """Let time pass, with a Watchdog and a tick each second."""
         for _ in range(seconds):
-            machine.sleep(1.0)
-            watchdog.check()
-            await delivery.deliver(
-                Webhook("am", (Alert(WATCHDOG, True, "", 0.0, 0.0, evaluated=machine.wall()),))
-            )
-            await delivery.tick()
+            self.machine.sleep(1.0)
+            self.watchdog.check()
+            with contextlib.suppress(LedgerDownError):
+                if beating:
+                    await self.hear(Alert(WATCHDOG, True, "", 0.0, 0.0, evaluated=self.machine.wall()))
+                await self.delivery.tick()
 
-    await delivery.deliver(Webhook("am", (Alert(HEARTBEAT_MISS, True, "mesh", now, 0.0), healer)))
-    await delivery.deliver(Webhook("am", (Alert(HEARTBEAT_MISS, False, "mesh", now, now + 12.0),)))
-    await beat_for(60)
-    assert said == ["heartbeat_miss", "healer_miss"]
-    end = machine.wall()
-    over = Alert(HEALER_MISS, False, "healer", now, end, evaluated=end - INTERVAL, interval=INTERVAL)
-    await delivery.deliver(Webhook("am", (over,)))
-    patience = round(SERVICE.warmup + TIMEOUT + OWN)
-    await beat_for(patience - 1)
-    assert said[2:] == ["healer_ok"]
-    await beat_for(2)
-    assert said[2:] == ["healer_ok", "heartbeat_ok"]
+
+@pytest_asyncio.fixture
+async def guard(machine) -> Guard:
+    return await Guard(machine).start()
+
+
+PATIENCE = round(SERVICE.warmup + TIMEOUT + OWN)
+"""Seconds after which an end owed of SERVICE is believed."""
+
+
+async def test_nothing_owed_is_believed_while_healer_itself_is_missing(guard) -> None:
+    now = guard.machine.wall()
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", now, 0.0))
+    await guard.hear(Alert(HEALER_MISS, True, "healer", now, 0.0, OWN, OWN))
+    await guard.hear(Alert(HEARTBEAT_MISS, False, "mesh", now, now + 12.0))
+    await guard.pass_time(60)
+    assert guard.said == ["heartbeat_miss", "healer_miss"]
+    end = guard.machine.wall()
+    await guard.hear(
+        Alert(HEALER_MISS, False, "healer", now, end, evaluated=end - INTERVAL, interval=INTERVAL)
+    )
+    await guard.pass_time(PATIENCE - 1)
+    assert guard.said[2:] == ["healer_ok"]
+    await guard.pass_time(2)
+    assert guard.said[2:] == ["healer_ok", "heartbeat_ok"]
+
+
+async def test_time_in_which_no_report_could_be_stored_settles_nothing(guard) -> None:
+    now = guard.machine.wall()
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", now, 0.0))
+    await guard.hear(Alert(HEARTBEAT_MISS, False, "mesh", now, now + 12.0))
+    await guard.pass_time(PATIENCE - 2)
+    guard.memory.down = True
+    await guard.pass_time(5)
+    guard.memory.down = False
+    await guard.pass_time(PATIENCE - 1)
+    assert guard.said == ["heartbeat_miss"]
+    await guard.pass_time(2)
+    assert guard.said == ["heartbeat_miss", "heartbeat_ok"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from healer.sentinel.settling import Settling
 from healer.sentinel.watchdog import PEER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from healer.runtime.clock import Clock
     from healer.sentinel.alerts import Alert, Webhook
@@ -63,7 +64,7 @@ class Delivery:
         self._unwritten: float | None = None
         self._adopted = False
         self._settling = Settling()
-        self._unsound = clock.monotonic()
+        self._unsound = self._deaf = clock.monotonic()
         self._was_silent = False
         self._log = structlog.get_logger(component="sentinel")
 
@@ -104,6 +105,10 @@ class Delivery:
             NotReadyError: There is no truth yet.
             LedgerDownError: Redis is out of reach; some alerts may have been carried out.
         """
+        with self._listening():
+            await self._deliver(webhook)
+
+    async def _deliver(self, webhook: Webhook) -> None:
         for alert in webhook.alerts:
             if alert.name == alerts.WATCHDOG and alert.firing:
                 beat = self._clock.wall() if alert.evaluated is None else alert.evaluated
@@ -126,19 +131,31 @@ class Delivery:
             LedgerDownError: Redis is out of reach; it stays due.
         """
         self._say_silence()
-        if self.ledger is None:
-            return
-        await self.ledger.refresh()
-        self._hear_peers(self.ledger.record(self._monitor).beat)
+        if self.ledger is not None:
+            with self._listening():
+                await self._tick(self.ledger)
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Note when something could not be stored: a dead service may have been reported, and not been heard."""
+        try:
+            yield
+        except BaseException:  # a deadline that cancels is as good a reason as Redis
+            self._deaf = self._clock.monotonic()
+            raise
+
+    async def _tick(self, ledger: Ledger) -> None:
+        await ledger.refresh()
+        self._hear_peers(ledger.record(self._monitor).beat)
         beat = self._unwritten
         if beat is not None:
             await self._apply(self._monitor, partial(incidents.heard, beat=beat), self._pipeline)
             if self._unwritten == beat:  # a webhook may have brought a newer one meanwhile
                 self._unwritten = None
-        record = self.ledger.record(self._monitor)
+        record = ledger.record(self._monitor)
         if self._watchdog.silent() and not record.silent:
             await self._apply(self._monitor, partial(incidents.silenced, seen=record.beat), self._pipeline)
-        await self._settle(self.ledger)
+        await self._settle(ledger)
 
     def _say_silence(self) -> None:
         silent = self._watchdog.silent()
@@ -176,7 +193,9 @@ class Delivery:
 
         def sound_since(field: str) -> float | None:
             # While Healer itself is missing, nobody would report a service; but its own return is awaited.
-            return alive if alive is None or field == self._monitor else max(alive, self._unsound)
+            if alive is None:
+                return None
+            return max(alive, self._deaf, 0.0 if field == self._monitor else self._unsound)
 
         owed = {field: record.owed for field, record in ledger.records.items() if record.owed is not None}
         for field, end in self._settling.due(owed, now, sound_since, self._patience):
