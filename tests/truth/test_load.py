@@ -228,3 +228,20 @@ def test_ten_thousand_services_load_in_seconds(wiring):
         wiring({name: {"heartbeat": {"interval_sec": 5}} for name in names}, watch=names), indent=1
     )
     assert len(parse(text, env={}).truth.services) == 10_000
+
+
+@pytest.mark.timeout(20)
+def test_thousands_of_services_that_are_watched_by_other_names_are_told_in_seconds(load, wiring):
+    services = {f"market_service_{number}": {"heartbeat": {"interval_sec": 10}} for number in range(2000)}
+    loaded = load(wiring(services, watch=[f"market_worker_{number}" for number in range(2000)]))
+    assert len(loaded.warnings) == 2000
+
+
+@pytest.mark.timeout(20)
+def test_thousands_of_buses_that_are_called_otherwise_are_told_in_seconds_and_in_short(load, wiring):
+    watch = [{"bus": f"market_radis_{number}", "key": f"s{number}:heartbeat"} for number in range(2000)]
+    buses = {f"market_redis_{number}": {"url": "redis://a"} for number in range(2000)}
+    with pytest.raises(TruthError) as caught:
+        load(wiring(watch=watch, buses=buses))
+    assert len(caught.value.problems) >= 2000
+    assert max(len(str(problem)) for problem in caught.value.problems) < 1000

@@ -97,8 +97,8 @@ class Block:
     def misspelt(self, known: Collection[str]) -> Iterable[tuple[str, str]]:
         """Yield (key, known key it resembles) in a block that may hold other things too."""
         for key in self.members:
-            meant = alike(key, known)
-            if key not in known and meant and meant not in self.members:
+            meant = None if key in known else alike(key, known)
+            if meant and meant not in self.members:
                 yield key, meant
 
     def block(self, key: str, hint: str = "") -> Block:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
@@ -15,7 +16,7 @@ from healer.truth.model import Bus
 from healer.truth.problems import path_text, quoted, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from healer.truth.blocks import Block
     from healer.truth.problems import Problems
@@ -25,6 +26,7 @@ HOST = re.compile(r"[\w.:-]+")
 DATABASE = re.compile(r"/?\d{0,9}")
 RAW_PASSWORD = re.compile(r"\w+://[^@]*[/#?@][^@]*@|\w+://[^@]*@.*@", re.DOTALL)
 DEFAULT_PORT = 6379
+MOST_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ def url_fault(url: str) -> str | None:
         fault = None if parts.path else "A socket's path follows: unix:///run/redis/redis.sock."
     else:
         fault = _server_fault(parts, port)
-    return fault or _client_fault(url)
+    # A client's options stand after the ?; making a client only to find none takes milliseconds.
+    return fault or (_client_fault(url) if parts.query else None)
 
 
 def _server_fault(parts: SplitResult, port: int | None) -> str | None:
@@ -119,8 +122,8 @@ def _used(name: str, uses: Sequence[Use], declared: Block, problems: Problems) -
             entry.wrong("url", EXPECTED_URL, found="nothing")
             return None
     elif declared.members and not given:
-        meant = alike(name, declared.members)
-        known = ", ".join(declared.members)
+        meant = alike(name, declared.members) if problems.may_suggest(declared.members) else None
+        known = _listed(declared.members)
         hint = f"Did you mean {meant}?" if meant else f"Or add buses[{quoted(name)}] with its url."
         for use in uses:
             problems.error(use.bus.path, shown(name), f"one of the buses in `buses`: {known}", hint)
@@ -135,6 +138,11 @@ def _used(name: str, uses: Sequence[Use], declared: Block, problems: Problems) -
                 problems.error(other.path, shown(other.value), expected, hint)
         return Bus(name, given[0].value, given[0].origin)
     return _by_name(name, uses, problems)
+
+
+def _listed(names: Collection[str]) -> str:
+    more = len(names) - MOST_LISTED
+    return ", ".join(islice(names, MOST_LISTED)) + (f" and {more} more" if more > 0 else "")
 
 
 def _by_name(name: str, uses: Sequence[Use], problems: Problems) -> Bus | None:

@@ -9,12 +9,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from healer.truth.lines import Lines
 
 TYPE_NAMES = {bool: "boolean", str: "string", int: "number", float: "number", type(None): "null"}
 LONGEST_SHOWN = 60
+MOST_SUGGESTIONS = 20
+MOST_COMPARED = 50
 MANY_BITS = 1000
 CREDENTIALS = re.compile(r"^([\w+.-]+://)?.*@", re.DOTALL)
 QUERY = re.compile(r"(://[^?]*\?).+", re.DOTALL)
@@ -80,6 +82,16 @@ class Problems:
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
         self._found: dict[Problem, None] = {}
+        self._suggestions = 0
+
+    def may_suggest(self, candidates: Collection[str]) -> bool:
+        """Return whether to look which of `candidates` a name was meant to be.
+
+        A comparison takes up to a millisecond, and a document may have thousands of names: only the first
+        `MOST_SUGGESTIONS` problems get one, and only where there is little to choose from.
+        """
+        self._suggestions += 1
+        return self._suggestions <= MOST_SUGGESTIONS and len(candidates) <= MOST_COMPARED
 
     def error(self, path: Path | str, found: str, expected: str, hint: str = "") -> None:
         """Note what makes the document unusable. A path that is text is shown as it is, without a line."""

@@ -171,7 +171,7 @@ def _note_forgotten(services: Block, watched: Collection[str], problems: Problem
     for name, service in services.members.items():
         if name in watched or name == HEALER or not isinstance(_members(service).get("heartbeat"), Members):
             continue
-        meant = alike(name, undeclared)
+        meant = alike(name, undeclared) if problems.may_suggest(undeclared) else None
         hint = f"Did you mean it where Healer subscribes to {meant}? " if meant else ""
         problems.warn(
             services.at(name, "heartbeat"),
