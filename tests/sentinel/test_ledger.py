@@ -50,7 +50,7 @@ async def test_a_change_is_published_and_stored_with_the_same_bytes(redis_server
     async with Redis.from_url(server.url) as redis:
         assert heard.raw == [await redis.get("health:mesh")]
         assert await redis.hgetall("healer:sentinel") == {
-            b"@": b"1",
+            b"@": b"2",
             b"svc:mesh": b'{"missing":true,"since":100.0}',
         }
 
@@ -103,6 +103,72 @@ async def test_a_redis_that_comes_back_empty_is_given_its_records(redis_server, 
     assert await books.apply("svc:mesh", END, event) is not None
     await until(lambda: heard.raw)
     assert heard.events() == [("heartbeat_ok", "mesh")]
+
+
+async def test_a_user_who_may_not_publish_is_told_so_until_the_event_is_out(
+    redis_server, ledger, channel
+) -> None:
+    server = await redis_server()
+    heard = await channel(server.url)
+    rights = ("on", ">s3cret", "~*", "+@all", "resetchannels")
+    async with Redis.from_url(server.url) as redis:
+        await redis.execute_command("ACL", "SETUSER", "healer", *rights)
+        books = ledger(f"redis://healer:s3cret@127.0.0.1:{server.port}")
+        for _ in range(2):
+            with pytest.raises(LedgerDownError):
+                await books.apply("svc:mesh", FIRE, event)
+        await redis.execute_command("ACL", "SETUSER", "healer", "allchannels")
+    assert await books.apply("svc:mesh", FIRE, event) is not None
+    await until(lambda: heard.raw)
+
+
+async def test_a_redis_restored_from_an_older_snapshot_is_given_what_it_lost(
+    redis_server, ledger, channel
+) -> None:
+    server = await redis_server()
+    books = ledger(server.url)
+    await books.apply("svc:mesh", FIRE, event)
+    async with Redis.from_url(server.url) as redis:
+        snapshot = await redis.dump("healer:sentinel")
+        await books.apply("svc:mesh", END, event)
+        await books.apply("svc:rss_agg", FIRE, event)
+        await redis.restore("healer:sentinel", 0, snapshot, replace=True)
+    await books.refresh()
+    restarted = ledger(server.url)
+    await restarted.refresh()
+    assert not restarted.record("svc:mesh").out
+    assert restarted.record("svc:rss_agg").out
+
+
+async def test_ten_thousand_records_survive_an_emptied_redis(redis_server, ledger) -> None:
+    server = await redis_server()
+    async with Redis.from_url(server.url) as redis:
+        records = {f"svc:s{number}": '{"missing":true,"since":100.0}' for number in range(10_000)}
+        await redis.hset("healer:sentinel", mapping={"@": "7", **records})
+        books = ledger(server.url)
+        await books.refresh()
+        await redis.flushall()
+        await books.refresh()
+        assert await redis.hlen("healer:sentinel") == 10_001
+    assert await books.apply("svc:s9999", FIRE, event) is None
+
+
+async def test_what_did_not_change_is_not_read_again(redis_server, ledger) -> None:
+    server = await redis_server()
+    one, two = ledger(server.url), ledger(server.url)
+    for number in range(50):
+        await one.apply(f"svc:s{number}", FIRE, event)
+    await two.refresh()
+    async with Redis.from_url(server.url) as redis:
+        await redis.config_resetstat()
+        for books in (one, two) * 5:
+            await books.refresh()
+        assert "cmdstat_hgetall" not in await redis.info("commandstats")
+        await one.apply("svc:s7", END, event)
+        await one.refresh()
+        await two.refresh()
+        assert (await redis.info("commandstats"))["cmdstat_hgetall"]["calls"] == 1
+    assert not two.record("svc:s7").out
 
 
 async def test_a_redis_that_is_gone_is_said_at_once_and_found_again(redis_server, ledger) -> None:

@@ -25,7 +25,7 @@ from healer.sentinel.events import encode
 from healer.sentinel.incidents import Record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from healer.sentinel.events import Event
 
@@ -35,28 +35,39 @@ TIMEOUT_SECONDS = 2.0
 ATTEMPTS = 20
 """How often a change is worked out anew before the ledger gives up on it."""
 
-PRESENT = b"@"
-"""The field whose absence means that Redis lost the records."""
+REVISION = b"@"
+"""The field that counts the changes. Absent, or below what was seen: Redis lost records."""
 
 LOST, STALE, DONE = -1, 0, 1
 
+# What a user may not do fails before the record says that it is done: scripts do not roll back.
 APPLY = """
-if redis.call('HEXISTS', KEYS[1], ARGV[6]) == 0 then return {-1, ''} end
-local current = redis.call('HGET', KEYS[1], ARGV[1]) or ''
-if current ~= ARGV[2] then return {0, current} end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-if ARGV[4] ~= '' then
-  redis.call('SET', KEYS[2], ARGV[4])
-  redis.call('PUBLISH', ARGV[5], ARGV[4])
+local revision = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '') or -1
+if revision < tonumber(ARGV[2]) then return {-1, '', revision} end
+local current = redis.call('HGET', KEYS[1], ARGV[3]) or ''
+if current ~= ARGV[4] then return {0, current, revision} end
+if ARGV[5] == ARGV[4] then return {1, current, revision} end
+redis.call('HSET', KEYS[1], ARGV[1], revision + 1)
+if ARGV[6] ~= '' then
+  redis.call('SET', KEYS[2], ARGV[6])
+  redis.call('PUBLISH', ARGV[7], ARGV[6])
 end
-return {1, ARGV[3]}
+redis.call('HSET', KEYS[1], ARGV[3], ARGV[5])
+return {1, ARGV[5], revision + 1}
+"""
+
+READ = """
+local revision = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '') or -1
+if revision < tonumber(ARGV[2]) or revision == tonumber(ARGV[3]) then return {revision, {}} end
+return {revision, redis.call('HGETALL', KEYS[1])}
 """
 
 RESTORE = """
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
-  redis.call('HSET', KEYS[1], unpack(ARGV))
+local revision = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '') or -1
+if revision < tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] + 1)
+  for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 end
-return redis.call('HGETALL', KEYS[1])
 """
 
 
@@ -92,9 +103,10 @@ class Ledger:
         """Make the ledger of `place`; a place without records gets those of the ledger `before` it."""
         self.place = place
         self.up: bool | None = None
-        self.records: Mapping[str, Record] = before.records if before else {}
+        self.records: dict[str, Record] = dict(before.records) if before else {}
         self._raw: dict[bytes, bytes] = dict(before._raw) if before else {}
-        self._read_once = False
+        self._revision = 0  # the highest seen
+        self._whole = 0  # the one up to which all records are known
         self._redis = Redis.from_url(
             place.url,
             socket_timeout=TIMEOUT_SECONDS,
@@ -140,7 +152,7 @@ class Ledger:
             LedgerDownError: Redis is out of reach; the change may be tried again.
         """
         async with self._answering():
-            if not self._read_once:
+            if not self._revision:
                 await self._read()
             return await self._apply(field, change, event)
 
@@ -155,7 +167,7 @@ class Ledger:
             message = event(after) if after.out != before.out else None
             new = expected if after == before else msgspec.json.encode(after)
             try:
-                verdict, current = await self._compare(name, expected, new, message)
+                verdict, current, revision = await self._compare(name, expected, new, message)
             except RedisConnectionError:
                 # Whether the script ran is unknown. Asking again tells: a record that is `new` by then is our work.
                 if unanswered is not None:
@@ -166,6 +178,11 @@ class Ledger:
                 await self._read()
                 continue
             self._see(name, current)
+            self._revision = max(self._revision, revision)
+            if (
+                verdict == DONE and revision == self._whole + 1
+            ):  # a wider gap is what others changed meanwhile
+                self._whole = revision
             if verdict == DONE:
                 return message
             if unanswered is not None and current == unanswered[0]:
@@ -174,32 +191,43 @@ class Ledger:
 
     async def _compare(
         self, name: bytes, expected: bytes, new: bytes, message: Event | None
-    ) -> tuple[int, bytes]:
+    ) -> tuple[int, bytes, int]:
         health = b"health:" + name.partition(b":")[2]
         payload = b"" if message is None else encode(message)
-        answer = self._redis.eval(
-            APPLY, 2, self.place.key, health, name, expected, new, payload, self.place.channel, PRESENT
-        )
-        verdict, current = await cast("Awaitable[tuple[int, bytes]]", answer)
-        return verdict, current
+        asked = (REVISION, self._revision, name, expected, new, payload, self.place.channel)
+        answer = self._redis.eval(APPLY, 2, self.place.key, health, *asked)
+        return await cast("Awaitable[tuple[int, bytes, int]]", answer)
 
     async def _read(self) -> None:
-        known = {PRESENT: b"1", **self._raw}
-        pairs = [item for pair in known.items() for item in pair]
-        answer = await cast("Awaitable[list[bytes]]", self._redis.eval(RESTORE, 1, self.place.key, *pairs))
-        self._raw = dict(zip(answer[::2], answer[1::2], strict=True))
-        self._read_once = True
-        self._decode_all()
+        for _ in range(ATTEMPTS):
+            answer = self._redis.eval(READ, 1, self.place.key, REVISION, self._revision, self._whole)
+            revision, found = await cast("Awaitable[tuple[int, list[bytes]]]", answer)
+            if revision >= self._revision and revision > 0:
+                break
+            await self._restore()
+        else:
+            raise RedisError(f"{self.place.key} was lost {ATTEMPTS} times under our hands")
+        if not self._whole:  # this place has records of its own: those of the one before it are none
+            self._raw.clear()
+            self.records.clear()
+        self._revision = max(self._revision, revision)
+        self._whole = revision
+        for name, raw in zip(found[::2], found[1::2], strict=True):
+            self._see(name, raw)
+
+    async def _restore(self) -> None:
+        if self._raw:
+            self._log.warning("redis lost records, they are put back", records=len(self._raw))
+        pairs = [item for pair in self._raw.items() for item in pair]
+        await cast(
+            "Awaitable[None]",
+            self._redis.eval(RESTORE, 1, self.place.key, REVISION, self._revision, *pairs),
+        )
 
     def _see(self, name: bytes, raw: bytes) -> None:
-        if self._raw.get(name, b"") != raw:
+        if name != REVISION and self._raw.get(name, b"") != raw:
             self._raw[name] = raw
-            self._decode_all()
-
-    def _decode_all(self) -> None:
-        self.records = {
-            name.decode(errors="replace"): _decode(raw) for name, raw in self._raw.items() if name != PRESENT
-        }
+            self.records[name.decode(errors="replace")] = _decode(raw)
 
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[None]:
