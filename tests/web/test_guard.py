@@ -8,11 +8,9 @@ import ssl
 import aiohttp
 import pytest
 import trustme
-import yaml
 from structlog.testing import capture_logs
 from tests.web.conftest import MUTUAL, PASSWORDS, TLS, door, visit
 
-from healer.stack import stack
 from healer.web import guard
 from healer.web.blocks import WebConfigError
 
@@ -207,57 +205,6 @@ async def test_tls_can_be_switched_on_while_it_runs(site) -> None:
             return (await visit(url.replace("http", "https"), site.client()))[0] == 200
 
         await until(encrypted)
-
-
-async def test_a_real_prometheus_scrapes_over_mutual_tls_with_a_password(
-    site, users, servers, ports, tmp_path
-) -> None:
-    config = site.write({"tls_server_config": MUTUAL, "basic_auth_users": users})
-    async with door(config) as url:
-        scrape = {
-            "job_name": "heartbeat",
-            "scheme": "https",
-            "metrics_path": "/",
-            "scrape_interval": "250ms",
-            "scrape_timeout": "250ms",
-            "static_configs": [{"targets": [url.removeprefix("https://")]}],
-            "tls_config": {
-                "ca_file": str(site.folder / "ca.crt"),
-                "cert_file": str(site.folder / "client.crt"),
-                "key_file": str(site.folder / "client.key"),
-            },
-            "basic_auth": {"username": "prometheus", "password": PASSWORDS["prometheus"]},
-        }
-        naked = {
-            **scrape,
-            "job_name": "without",
-            "basic_auth": {"username": "prometheus", "password": "guess"},
-        }
-        prometheus_yml = tmp_path / "prometheus.yml"
-        prometheus_yml.write_text(yaml.safe_dump({"scrape_configs": [scrape, naked]}))
-        server = stack.prometheus(servers.prometheus, tmp_path, ports.take(), prometheus_yml)
-        await server.start()
-        try:
-            await server.wait_ready()
-
-            async def targets() -> dict[str, dict[str, str]]:
-                async with (
-                    aiohttp.ClientSession() as session,
-                    session.get(f"{server.url}/api/v1/targets") as answer,
-                ):
-                    found = (await answer.json())["data"]["activeTargets"]
-                    return {target["scrapePool"]: target for target in found}
-
-            async def scraped() -> bool:
-                healths = [target["health"] for target in (await targets()).values()]
-                return len(healths) == 2 and "unknown" not in healths
-
-            await until(scraped)
-            found = await targets()
-            assert (found["heartbeat"]["health"], found["heartbeat"]["lastError"]) == ("up", "")
-            assert "401" in found["without"]["lastError"]
-        finally:
-            await server.kill()
 
 
 async def _true(value: bool) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import StrEnum
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -56,7 +56,7 @@ MEANINGS = {
 }
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One service.
 
     Attributes:
@@ -174,23 +174,31 @@ class Survey:
         now = self._clock.monotonic()
         up = {name for name, listener in self._wiring.listeners.items() if listener.up}
         slots = list(self._wiring.board)
-        found: dict[State, list[Row]] = {state: [] for state in State}
+        found: dict[State, list[Slot]] = {state: [] for state in State}
         on_bus: dict[str, int] = {}
         for start in range(0, len(slots), SLICE):
             for slot in slots[start : start + SLICE]:
                 bus = slot.service.bus
                 on_bus[bus] = on_bus.get(bus, 0) + 1
-                state = judge(slot, now, hearing=bus in up)
-                found[state].append(self._row(slot, state))
+                found[judge(slot, now, hearing=bus in up)].append(slot)
             await asyncio.sleep(0)
         head = Head(
             at=self._epoch(now) or 0.0,
             total=len(slots),
-            counts={state: len(rows) for state, rows in found.items()},
+            counts={state: len(those) for state, those in found.items()},
             buses=list(self._buses(on_bus)),
             truth=self._truth(),
         )
-        return View(head, list(islice(chain.from_iterable(found.values()), MOST_ROWS)))
+        return View(head, await self._rows(found))
+
+    async def _rows(self, found: dict[State, list[Slot]]) -> list[Row]:
+        worst = islice(((slot, state) for state, those in found.items() for slot in those), MOST_ROWS)
+        rows: list[Row] = []
+        for slot, state in worst:
+            rows.append(self._row(slot, state))
+            if len(rows) % SLICE == 0:
+                await asyncio.sleep(0)
+        return rows
 
     def _row(self, slot: Slot, state: State) -> Row:
         service = slot.service
