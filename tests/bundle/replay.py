@@ -108,12 +108,15 @@ class Replay:
             )
             (folder / "test.yml").write_text(json.dumps(batch.document()))
             command = [self._promtool.path, "test", "rules", folder / "test.yml"]
-            # A short-lived process has no need to collect its garbage often.
-            environment = {**os.environ, "GOGC": "800"}
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=frugal())
         if done.returncode == 0:
             return [[] for _ in worlds]
         return batch.read(done.stdout + done.stderr)
+
+
+def frugal() -> dict[str, str]:
+    """The environment for promtool: a process that lives for seconds has no need to collect its garbage often."""
+    return {**os.environ, "GOGC": "800"}
 
 
 def about_misses(rules: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.bundle.conftest import EXAMPLE
 from tests.bundle.mutants import MUTANTS, Mutant, MutationError
-from tests.bundle.replay import RULES
+from tests.bundle.replay import RULES, Batch
+from tests.bundle.test_differential import generated
+from tests.bundle.world import BRISK, SLOW, USUAL, Pace
 
 from healer.bundle import Settings, render
 
@@ -13,6 +15,14 @@ from healer.bundle import Settings, render
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what.replace(" ", "-"))
 def test_a_mutant_changes_the_rules_in_exactly_one_place(mutant: Mutant) -> None:
     mutant.apply(render(EXAMPLE, Settings())[RULES])
+
+
+@pytest.mark.parametrize("pace", [BRISK, USUAL, SLOW], ids=lambda pace: pace.name)
+def test_mutants_about_misses_change_the_rules_of_worlds(pace: Pace) -> None:
+    rules = render(Batch(generated(pace, 20), closed=True).truth(), Settings())[RULES]
+    for mutant in MUTANTS:
+        if mutant.about_misses:
+            mutant.apply(rules, branches=True)
 
 
 def test_no_two_mutants_are_the_same() -> None:
