@@ -261,6 +261,7 @@ def _server_option(
 )
 @_targets("exporter", "127.0.0.1:9877", "An exporter to scrape")
 @_targets("sentinel", "127.0.0.1:9878", "A sentinel to scrape and to send webhooks to")
+@_targets("autoheal", "none", "An autoheal to scrape and to send webhooks to")
 @_targets("alertmanager", "127.0.0.1:9093", "An Alertmanager to send alerts to")
 @click.option("--scrape-interval", type=float, metavar="SEC", help="Time between two scrapes.  [default: 5]")
 @click.option(

@@ -29,6 +29,7 @@ def made(placement: Placement = PLACE, **files: str) -> dict[str, Any]:
 
 def test_everything_the_operator_needs_is_there_and_placed() -> None:
     assert set(made()) == {
+        "PrometheusRule/healer-autoheal",
         "PrometheusRule/healer-heartbeat",
         "PrometheusRule/healer-heartbeat-slo",
         "Secret/healer-alertmanager",
@@ -45,7 +46,7 @@ def test_everything_the_operator_needs_is_there_and_placed() -> None:
 
 
 def test_the_rules_in_a_manifest_pass_promtool(servers: Servers, tmp_path: Path) -> None:
-    for name in ("heartbeat", "heartbeat-slo"):
+    for name in ("autoheal", "heartbeat", "heartbeat-slo"):
         path = tmp_path / f"{name}.yml"
         path.write_text(yaml.safe_dump(made()[f"PrometheusRule/healer-{name}"]["spec"], allow_unicode=True))
         command = [servers.promtool.path, "check", "rules", "--lint=all", "--lint-fatal", path]

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 ALERTS = {
+    "AutohealActionFailureSpike",
+    "AutohealBreakerOpen",
+    "AutohealInterrupted",
+    "AutohealNoEvents15m",
+    "AutohealStateUnwritable",
     "HealerMiss",
     "HeartbeatBusDown",
     "HeartbeatClockSkew",

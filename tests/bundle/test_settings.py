@@ -51,6 +51,7 @@ def test_every_sentinel_gets_every_event() -> None:
     receivers = yaml.safe_load(alertmanager(Settings(sentinels=("a:1", "b:2"))))["receivers"]
     urls = {each["name"]: [hook["url"] for hook in each.get("webhook_configs", [])] for each in receivers}
     assert urls == {
+        "autoheal-notify": [],
         "people": [],
         "sentinel": ["http://a:1/webhook", "http://b:2/webhook"],
         "watchdog": ["http://a:1/webhook", "http://b:2/webhook"],
@@ -73,7 +74,7 @@ def test_slack_and_mail_by_files_are_valid_everywhere(servers: Servers, tmp_path
     config = tmp_path / "alertmanager.yml"
     config.write_text(text)
     subprocess.run([servers.amtool.path, "check-config", config], check=True, capture_output=True)
-    assert text.count("send_resolved: true") == 3
+    assert text.count("send_resolved: true") == 5
 
 
 @pytest.mark.parametrize("name", ["WEBHOOK_URL", "SMTP_PASS"])

@@ -79,6 +79,7 @@ class Autoheal:
         """
         events, self._events = self._events, []
         self.trail.load(events)
+        self.counts.recall(events)
         await self.dispatcher.recover(events)
 
     async def reload(self) -> str | None:

@@ -13,7 +13,7 @@ from healer import __version__
 from healer.autoheal.events import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client import CollectorRegistry, Metric
 
@@ -53,6 +53,11 @@ class Counts:
             named,
             registry=registry,
         )
+        self._interrupted = Gauge(
+            "autoheal_last_interrupted_timestamp_seconds",
+            "When an action was last found interrupted (epoch seconds); 0: never.",
+            registry=registry,
+        )
         self._events = Counter("autoheal_event", "Events on record, by kind.", ["kind"], registry=registry)
         self._verdicts = Counter(
             "autoheal_verdicts", "Whether the alert resolved after the action.", ["result"], registry=registry
@@ -83,20 +88,30 @@ class Counts:
             for result in RESULTS.values():
                 self._actions.labels(name, result)
 
+    def recall(self, events: Iterable[Event]) -> None:
+        """Take times from the record of an earlier process; what it counted was its own."""
+        for event in events:
+            self._note(event)
+
     def event(self, event: Event) -> None:
         """Count an event that is on record."""
+        self._note(event)
         self._events.labels(event.kind).inc()
         name = self._policy.series(event.alertname)
         if event.kind in RESULTS:
             self._actions.labels(name, RESULTS[event.kind]).inc()
         if event.kind in FAILURES:
             self._failures.labels(name).inc()
-        if event.kind == Kind.ACTION_START:
-            self._last.labels(name).set(event.ts)
         if event.kind in {Kind.HEALED, Kind.NOT_HEALED}:
             self._verdicts.labels(event.kind).inc()
         if event.after_sec is not None:
             self._heal.observe(event.after_sec)
+
+    def _note(self, event: Event) -> None:
+        if event.kind == Kind.ACTION_START:
+            self._last.labels(self._policy.series(event.alertname)).set(event.ts)
+        elif event.kind == Kind.ACTION_INTERRUPTED:
+            self._interrupted.set(event.ts)
 
     def request(self, code: int) -> None:
         """Count a webhook answered with `code`."""

@@ -23,7 +23,7 @@ _BODY = "{{ range .Alerts }}{{ .Annotations.summary }} {{ .Annotations.descripti
 
 
 def receivers(settings: Settings) -> str:
-    """Return the list of receivers as YAML: `people`, `sentinel` and `watchdog`.
+    """Return the list of receivers as YAML: `people`, `sentinel`, `watchdog`, and those of autoheal.
 
     Raises:
         BundleError: The oldest Alertmanager named in `settings` cannot do what is asked for without a secret
@@ -32,8 +32,17 @@ def receivers(settings: Settings) -> str:
     listed = [
         _people(settings.people, settings.alertmanager_version),
         {"name": "sentinel", "webhook_configs": _sentinels(settings, send_resolved=True)},
-        {"name": "watchdog", "webhook_configs": _sentinels(settings, send_resolved=False)},
+        {
+            "name": "watchdog",
+            "webhook_configs": [
+                *_sentinels(settings, send_resolved=False),
+                *_autoheals(settings, send_resolved=False),
+            ],
+        },
+        {**_people(settings.people, settings.alertmanager_version), "name": "autoheal-notify"},
     ]
+    if settings.autoheals:
+        listed.append({"name": "autoheal", "webhook_configs": _autoheals(settings, send_resolved=True)})
     text: str = yaml.safe_dump(listed, sort_keys=False, allow_unicode=True, width=10**9)
     return text
 
@@ -42,6 +51,15 @@ def _sentinels(settings: Settings, *, send_resolved: bool) -> list[dict[str, Any
     return [
         {"url": f"http://{target}/webhook", "send_resolved": send_resolved, "max_alerts": 0}
         for target in settings.sentinels
+    ]
+
+
+def _autoheals(settings: Settings, *, send_resolved: bool) -> list[dict[str, Any]]:
+    credentials = settings.autoheal_credentials
+    access = {"http_config": {"authorization": {"credentials_file": credentials}}} if credentials else {}
+    return [
+        {"url": f"http://{target}/alert", "send_resolved": send_resolved, "max_alerts": 0, **access}
+        for target in settings.autoheals
     ]
 
 

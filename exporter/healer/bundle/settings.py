@@ -156,6 +156,10 @@ class Settings:
     Attributes:
         exporters: Scrape targets of job `heartbeat`.
         sentinels: Scrape targets of job `sentinel`; each also receives webhooks at `http://TARGET/webhook`.
+        autoheals: Scrape targets of job `autoheal`; each also receives webhooks at `http://TARGET/alert`. None: no
+            autoheal runs.
+        autoheal_credentials: The file that holds the token for them, as Prometheus and Alertmanager see it; empty:
+            they take no token.
         alertmanagers: Where Prometheus sends alerts; also scrape targets of job `alertmanager`.
         prometheus: Where Prometheus scrapes itself.
         scrape_interval: Time between two scrapes.
@@ -170,6 +174,8 @@ class Settings:
 
     exporters: tuple[str, ...] = ("127.0.0.1:9877",)
     sentinels: tuple[str, ...] = ("127.0.0.1:9878",)
+    autoheals: tuple[str, ...] = ()
+    autoheal_credentials: str = ""
     alertmanagers: tuple[str, ...] = ("127.0.0.1:9093",)
     prometheus: tuple[str, ...] = ("127.0.0.1:9090",)
     scrape_interval: float = 5.0
@@ -210,6 +216,8 @@ class Settings:
         if unknown:
             raise TypeError(f"no such setting: {', '.join(unknown)}")
         values: dict[str, object] = {"people": People.from_env(env)}
+        if env.get("AUTOHEAL_CREDENTIALS_FILE"):
+            values["autoheal_credentials"] = env["AUTOHEAL_CREDENTIALS_FILE"]
         if env.get("HEALER_RUNBOOK_BASE"):
             values["runbook_base"] = env["HEALER_RUNBOOK_BASE"]
         values |= {name: value for name, value in given.items() if value is not None}
