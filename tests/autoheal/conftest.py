@@ -156,7 +156,13 @@ async def autoheal(ports, tmp_path) -> AsyncIterator[Callable[..., Awaitable[Aut
     running: list[Autoheal] = []
 
     async def start(
-        text: str, *, live: bool = True, token: str | None = TOKEN, folder: Path | None = None, **env: str
+        text: str,
+        *,
+        live: bool = True,
+        token: str | None = TOKEN,
+        folder: Path | None = None,
+        port: str = "",
+        **env: str,
     ) -> Autoheal:
         folder = folder or tmp_path / f"state-{len(running)}"
         folder.mkdir(exist_ok=True)
@@ -169,7 +175,7 @@ async def autoheal(ports, tmp_path) -> AsyncIterator[Callable[..., Awaitable[Aut
             variables["AUTOHEAL_TOKEN_FILE"] = str(tokens)
         if live:
             variables |= {"AUTOHEAL_ENABLED": "true", "AUTOHEAL_DRY_RUN": "false"}
-        url = f"127.0.0.1:{ports.take()}"
+        url = f"127.0.0.1:{port or ports.take()}"
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "healer", "autoheal", "--listen", url, "--config", str(config)),
