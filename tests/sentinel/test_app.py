@@ -99,6 +99,20 @@ async def test_a_webhook_of_many_alerts_and_foreign_ones_is_carried_out(
     assert samples['sentinel_alerts_received_total{alertname="HeartbeatMiss",status="invalid"}'] == 1
 
 
+async def test_a_thousand_services_that_die_at_once_are_all_reported_without_a_503(
+    redis_server, sentinel, channel
+) -> None:
+    _, guard, heard = await running(redis_server, sentinel, channel, own=60.0)
+    now = time.time()
+    answers = await asyncio.gather(
+        *(guard.post(miss(now, svc=f"service-{number}")) for number in range(1000))
+    )
+    assert set(answers) == {200}
+    await until(lambda: len(heard.raw) == 1000)
+    assert len(set(heard.events())) == 1000
+    assert guard.logged("redis lost, events wait") == []
+
+
 async def test_metrics_are_served_before_redis_is_there_and_webhooks_are_put_off(
     redis_server, sentinel
 ) -> None:

@@ -13,15 +13,18 @@ from healer.sentinel.delivery import Delivery
 from healer.sentinel.events import type_of
 from healer.sentinel.metrics import Counts, StateCollector
 from healer.sentinel.pump import Pump
-from healer.sentinel.truths import Truths
 from healer.sentinel.watchdog import Watchdog
+from healer.truth.follow import Follower
 from healer.truth.model import Monitor
+from healer.truth.store import Location
 from healer.web.face import Face, application, process_registry
 from healer.web.listen import Address, serving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from healer.truth.model import Truth
 
 
 async def run(
@@ -48,13 +51,18 @@ async def run(
     delivery = Delivery(clock, watchdog, lambda event: counts.event(type_of(event)))
     registry.register(StateCollector(delivery, watchdog, clock))
     pump = Pump(delivery, watchdog, clock)
-    truths = Truths(truth_url, truth_key, env, delivery, pump.wake)
+
+    async def adopt(truth: Truth) -> None:
+        await delivery.adopt(truth)
+        pump.wake()
+
+    truth = Follower(Location(truth_url, truth_key), env, adopt)
     face = Face(
         title="Healer sentinel",
         about="Turns Alertmanager's webhooks into events on Redis, and hears when the pipeline falls silent.",
         registry=registry,
         ready=delivery.waiting_for,
-        reload=truths.reload,
+        reload=truth.reload,
     )
     app = application(face, max_body=webhook.MAX_BODY)
     webhook.Receiver(delivery, counts, clock, pump.wake).serve_on(app)
@@ -63,8 +71,8 @@ async def run(
         async with serving(app, listen, web_config) as url:
             log.info("serving", url=url)
             return await daemon.run(
-                {"pump": pump.run, "timer": pump.check, "truth": truths.watch},
-                hangup=truths.reload,
+                {"pump": pump.run, "timer": pump.check, "truth": truth.run},
+                hangup=truth.reload,
                 alive=pump.alive,
             )
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from healer.sentinel.incidents import Record
     from healer.sentinel.watchdog import Watchdog
     from healer.truth.model import Service, Truth
+
+
+AT_ONCE = 8
+"""How many alerts of webhooks are carried out at the same time; a whole site may die at once."""
 
 
 class NotReadyError(Exception):
@@ -66,6 +71,7 @@ class Delivery:
         self._settling = Settling()
         self._unsound = self._deaf = clock.monotonic()
         self._was_silent = False
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._log = structlog.get_logger(component="sentinel")
 
     async def adopt(self, truth: Truth) -> None:
@@ -97,6 +103,10 @@ class Delivery:
         """Return how many recoveries wait for proof."""
         records = self.ledger.records if self.ledger else {}
         return sum(record.owed is not None for record in records.values())
+
+    def beat_due(self) -> bool:
+        """Return whether a beat was heard and is not stored yet."""
+        return self._unwritten is not None
 
     async def deliver(self, webhook: Webhook) -> None:
         """Carry out a webhook, beats first, then its alerts in order. Doing it twice does it once.
@@ -183,7 +193,8 @@ class Delivery:
                 return incidents.fired(record, alert.starts_at, alert.evaluated)
             return incidents.resolved(record, alert.ends_at, proven=alert.proven)
 
-        await self._apply(field, change, partial(event, alert))
+        async with self._slots:
+            await self._apply(field, change, partial(event, alert))
 
     async def _settle(self, ledger: Ledger) -> None:
         now = self._clock.monotonic()

@@ -200,9 +200,10 @@ class Ledger:
 
     async def _read(self) -> None:
         for _ in range(ATTEMPTS):
-            answer = self._redis.eval(READ, 1, self.place.key, REVISION, self._revision, self._whole)
+            seen = self._revision  # grows while the answer is awaited
+            answer = self._redis.eval(READ, 1, self.place.key, REVISION, seen, self._whole)
             revision, found = await cast("Awaitable[tuple[int, list[bytes]]]", answer)
-            if revision >= self._revision and revision > 0:
+            if revision >= max(seen, 1):
                 break
             await self._restore()
         else:

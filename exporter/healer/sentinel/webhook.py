@@ -41,7 +41,7 @@ class Receiver:
             delivery: Carries the alerts out.
             counts: Counts requests and alerts.
             clock: For the rate at which bad requests are logged.
-            wake: Called after a delivery, so that what it made due is done at once.
+            wake: Called after a delivery that brought a beat, so that it is stored at once.
         """
         self._delivery = delivery
         self._counts = counts
@@ -58,7 +58,8 @@ class Receiver:
     async def _post(self, request: web.Request) -> web.Response:
         status, text = await self._answer(request)
         self._counts.request(status)
-        self._wake()
+        if self._delivery.beat_due():
+            self._wake()
         return web.Response(status=status, text=text + "\n")
 
     async def _answer(self, request: web.Request) -> tuple[int, str]:
