@@ -98,10 +98,12 @@ class _Doors:
 
     @property
     def port(self) -> int:
+        """The port that the first of them has."""
         port: int = self._servers[0].sockets[0].getsockname()[1]
         return port
 
     async def open(self, address: Address, context: ssl.SSLContext | None) -> None:
+        """Begin to listen; raise ListenError if that cannot be."""
         loop, (handshake, goodbye) = asyncio.get_running_loop(), _patience(context)
         try:
             server = await loop.create_server(
@@ -136,6 +138,7 @@ class _Doors:
             server.close()
 
     def close(self) -> None:
+        """Let nobody else in."""
         for server in self._servers:
             server.close()
 
