@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from healer.exporter.metrics import HeartbeatCollector
 from healer.exporter.wiring import Wiring
 from healer.runtime.clock import Anchor, SystemClock
+from healer.truth.load import parse
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 TRUTH = b"""{"services": {"healer": {"access_points": {"subscribe_to": [
@@ -22,8 +23,8 @@ TRUTH = b"""{"services": {"healer": {"access_points": {"subscribe_to": [
 async def exposed() -> dict[str, tuple[str, frozenset[str]]]:
     """Return each sample's type and labels, of an exporter that has heard a beat and some garbage."""
     clock = SystemClock()
-    wiring = Wiring({}, "replica", clock)
-    assert wiring.adopt(TRUTH, "test") is None
+    wiring = Wiring("replica", clock)
+    await wiring.adopt(parse(TRUTH, env={}).truth)
     for slot in wiring.board:
         for payload in (b'{"i":1,"ts":1}', b"[]"):
             slot.hear(payload, clock.monotonic(), clock.wall())

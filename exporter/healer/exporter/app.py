@@ -14,7 +14,8 @@ from healer.exporter.status_page import StatusPage
 from healer.exporter.wiring import Wiring
 from healer.runtime import daemon
 from healer.runtime.clock import Anchor, SystemClock
-from healer.truth.store import StoreError, fetch, watch
+from healer.truth.follow import Follower
+from healer.truth.store import Location
 from healer.web.face import Face, application, process_registry
 from healer.web.listen import Address, serving
 
@@ -42,19 +43,8 @@ async def run(
     log = structlog.get_logger(component="exporter")
     clock = SystemClock()
     replica = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
-    wiring = Wiring(env, replica, clock)
-
-    async def adopt(raw: bytes) -> None:
-        wiring.adopt(raw, truth_key)
-
-    async def reload() -> str | None:
-        try:
-            raw = await fetch(truth_url, truth_key)
-        except StoreError as error:
-            wiring.refuse(str(error))
-            return str(error)
-        return wiring.adopt(raw, truth_key)
-
+    wiring = Wiring(replica, clock)
+    truth = Follower(Location(truth_url, truth_key), env, wiring.adopt, wiring.judged)
     collector = HeartbeatCollector(wiring, Anchor(clock))
     registry = process_registry()
     registry.register(collector)
@@ -64,7 +54,7 @@ async def run(
         registry=registry,
         stream=lambda openmetrics: collector.services(openmetrics=openmetrics),
         ready=wiring.waiting_for,
-        reload=reload,
+        reload=truth.reload,
         links={"/status": "which services were heard, and when"},
     )
     app = application(face)
@@ -72,7 +62,7 @@ async def run(
     async with serving(app, listen, web_config) as url:
         log.info("serving", url=url)
         return await daemon.run(
-            {"wiring": wiring.run, "truth": lambda: watch(truth_url, truth_key, adopt)},
-            hangup=reload,
+            {"wiring": wiring.run, "truth": truth.run},
+            hangup=truth.reload,
             alive=wiring.alive,
         )

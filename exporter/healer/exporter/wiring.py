@@ -1,7 +1,7 @@
-"""Which truth runs: adopts documents, and keeps the board and the bus listeners in step with them.
+"""Which truth runs: keeps the board and the bus listeners in step with it.
 
-A document that does not load changes nothing but `successful`; of one that does, only the difference is
-carried out: services and buses that stay keep what was heard and their connections.
+Only the difference to the last one is carried out: services and buses that stay keep what was heard and their
+connections.
 """
 
 from __future__ import annotations
@@ -9,19 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import structlog
-
 from healer.beats.board import Board
 from healer.beats.bus import BusListener
 from healer.beats.cadence import cadence
 from healer.beats.pulse import Identity
 from healer.runtime.tasks import end
-from healer.truth.load import parse
-from healer.truth.problems import TruthError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from healer.beats.board import Slot
     from healer.runtime.clock import Clock
     from healer.truth.model import Bus, Truth
 
@@ -40,52 +35,41 @@ class Wiring:
         listeners: The listener of each of its buses, by name.
     """
 
-    def __init__(self, env: Mapping[str, str], replica: str, clock: Clock) -> None:
+    def __init__(self, replica: str, clock: Clock) -> None:
         self.truth: Truth | None = None
         self.successful = False
         self.adopted_at: float | None = None
         self.board = Board()
         self.listeners: dict[str, BusListener] = {}
-        self._env = env
         self._replica = replica
         self._clock = clock
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._log = structlog.get_logger(component="truth")
 
-    def adopt(self, raw: bytes, source: str) -> str | None:
-        """Put the document `raw` in force; return None, or why the old one stays.
+    async def adopt(self, truth: Truth) -> None:
+        """Put `truth` in force: carry out how it differs from the last one."""
+        self.truth = truth
+        self.board.adopt(truth.services)
+        identity = Identity(truth.monitor.name, truth.monitor.heartbeat_channel, self._replica)
+        wanted = {bus.name: bus for bus in truth.buses}
+        for name in list(self.listeners):
+            listener = self.listeners[name]
+            if listener.bus.url != getattr(wanted.get(name), "url", None) or listener.identity != identity:
+                self._drop(name)
+        slots: dict[str, dict[str, Slot]] = {name: {} for name in wanted}
+        for slot in self.board:
+            slots[slot.service.bus][slot.service.channel] = slot
+        for name, bus in wanted.items():
+            listener = self.listeners.get(name) or self._listen(bus, identity)
+            services = (slot.service for slot in slots[name].values())
+            listener.assign(slots[name], cadence(services, truth.monitor.interval))
 
-        Args:
-            raw: The document, as read.
-            source: Where it was read, for messages.
-        """
-        try:
-            loaded = parse(raw, env=self._env, source=source)
-        except TruthError as error:
-            for problem in error.problems:
-                self._log.error("truth problem", problem=problem.render(source))
-            self.refuse(f"{len(error.problems)} problems")
-            return str(error)
-        for warning in loaded.warnings:
-            self._log.warning("truth problem", problem=warning.render(source))
-        before = self.truth
-        self.truth, self.successful, self.adopted_at = loaded.truth, True, self._clock.monotonic()
-        if before is None or before != loaded.truth:
-            self._rewire(loaded.truth)
-            self._log.info(
-                "truth adopted",
-                services=len(loaded.truth.services),
-                buses=len(loaded.truth.buses),
-                sha256=loaded.truth.sha256[:12],
-            )
-        return None
-
-    def refuse(self, reason: str) -> None:
-        """Note that the newest document could not be had or did not load; the old truth stays."""
-        self.successful = False
-        self._log.error("truth refused, the last one stays", reason=reason)
+    def judged(self, newest: bool) -> None:
+        """Note whether the newest document seen is in force."""
+        self.successful = newest
+        if newest:
+            self.adopted_at = self._clock.monotonic()
 
     def waiting_for(self) -> str | None:
         """Return what the exporter still waits for before it hears everything, or None."""
@@ -105,19 +89,6 @@ class Wiring:
             await self._crashed
         finally:
             await end([*self._tasks.values(), *self._ending])
-
-    def _rewire(self, truth: Truth) -> None:
-        self.board.adopt(truth.services)
-        identity = Identity(truth.monitor.name, truth.monitor.heartbeat_channel, self._replica)
-        wanted = {bus.name: bus for bus in truth.buses}
-        for name in list(self.listeners):
-            listener = self.listeners[name]
-            if listener.bus.url != getattr(wanted.get(name), "url", None) or listener.identity != identity:
-                self._drop(name)
-        for name, bus in wanted.items():
-            slots = self.board.on_bus(name)
-            listener = self.listeners.get(name) or self._listen(bus, identity)
-            listener.assign(slots, cadence((slot.service for slot in slots.values()), truth.monitor.interval))
 
     def _listen(self, bus: Bus, identity: Identity) -> BusListener:
         listener = BusListener(bus, identity, self._clock)

@@ -100,9 +100,6 @@ async def watch(
 ) -> None:
     """Call `on_change` with the document now and whenever it changed, until cancelled.
 
-    While the document cannot be read, the pauses between two tries grow to `LONGEST_PAUSE` with jitter, and
-    the log says it once for each reason.
-
     Args:
         url: Of the Redis server.
         key: Where the document is.
@@ -111,11 +108,40 @@ async def watch(
         interval: Seconds between two looks.
         sleep: Waits that many seconds.
     """
+
+    async def look() -> None:
+        nonlocal known
+        raw = await fetch(url, key)
+        if raw != known:
+            known = raw
+            await on_change(raw)
+
+    await keep_looking(look, Location(url, key), interval=interval, sleep=sleep)
+
+
+async def keep_looking(
+    look: Callable[[], Awaitable[None]],
+    place: Location,
+    *,
+    interval: float = POLL_INTERVAL,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Call `look` every so often, until cancelled.
+
+    While the document cannot be read, the pauses between two tries grow to `LONGEST_PAUSE` with jitter, and
+    the log says it once for each reason.
+
+    Args:
+        look: Reads the document; `StoreError` says that it could not be read, anything else ends the watch.
+        place: Where it looks.
+        interval: Seconds between two looks.
+        sleep: Waits that many seconds.
+    """
     log = structlog.get_logger(component="truth")
     failures, reason = 0, ""
     while True:
         try:
-            raw = await fetch(url, key)
+            await look()
         except StoreError as error:
             if str(error) != reason:
                 reason = str(error)
@@ -125,11 +151,8 @@ async def watch(
             await sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # jitter is no secret
             continue
         if failures:
-            log.info("truth can be read again", store=safe_url(url), key=key, failures=failures)
+            log.info("truth can be read again", store=safe_url(place.url), key=place.key, failures=failures)
             failures, reason = 0, ""
-        if raw != known:
-            known = raw
-            await on_change(raw)
         await sleep(interval)
 
 
