@@ -81,7 +81,7 @@ def smallest(pace: Pace, replay: Replay, failing: World) -> World:
     return best or failing
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(max(600, WORLDS))
 @pytest.mark.parametrize("pace", [BRISK, USUAL, SLOW], ids=lambda pace: pace.name)
 def test_rules_and_model_agree_on_every_service_at_every_evaluation(
     pace: Pace, servers: Servers, record_property: Callable[[str, object], None]

@@ -1,0 +1,87 @@
+"""The model against the world, which knows who was alive: it never cries wolf, and never sleeps for long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.bundle.replay import judged
+from tests.bundle.world import BRISK, SLOW, USUAL, Life, Pace, Span, World
+from tests.bundle.worlds import told, worlds
+
+PACES = pytest.mark.parametrize("pace", [BRISK, USUAL, SLOW], ids=lambda pace: pace.name)
+thorough = settings(
+    max_examples=150, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+def always(pace: Pace) -> tuple[Span, ...]:
+    return (Span(0.0, float(pace.horizon + 1)),)
+
+
+def right(life: Life) -> Life:
+    """A replica whose clock and truth are right; everything else may still happen to it."""
+    return replace(life, steps=(), old_truth=0.0)
+
+
+@PACES
+def test_a_service_that_keeps_its_promise_is_never_missing_whatever_happens_to_those_who_watch(
+    pace: Pace,
+) -> None:
+    @thorough
+    @given(worlds(pace))
+    def hold(world: World) -> None:
+        services = tuple(replace(each, lives=always(pace), jitter=(0.0,)) for each in world.services)
+        quiet = replace(world, services=services, replicas=tuple(right(life) for life in world.replicas))
+        assert not any(judged(quiet, closed=True).values()), told(quiet)
+
+    hold()
+
+
+@PACES
+def test_a_dead_service_is_missing_in_time_if_one_replica_watches_and_the_others_leave_traces(
+    pace: Pace,
+) -> None:
+    @thorough
+    @given(worlds(pace), st.integers(1, pace.horizon))
+    def hold(world: World, death: int) -> None:
+        services = tuple(replace(each, lives=(Span(0.0, float(death)),)) for each in world.services)
+        steady = Life(phase=0, up=always(pace))
+        others = tuple(replace(right(life), gaps=()) for life in world.replicas)
+        sad = replace(world, services=services, replicas=(steady, *others), stops=())
+        verdicts = judged(sad, closed=True)
+        for service in services:
+            last = max(service.beats(), default=0.0)
+            # Beat, sample, evaluation; no replica's sample is older than a scrape, and watching began at 0.5.
+            due = last + max(service.timeout, 2 * service.interval) + 1 + 2 * world.scrape + pace.evaluation
+            for at, late in verdicts.items():
+                if at > due:
+                    assert late.get(service.name), f"{service.name} at {at}\n{told(sad)}"
+                    assert abs(late[service.name] - (at - last)) <= 1, f"{service.name} at {at}\n{told(sad)}"
+
+    hold()
+
+
+@PACES
+def test_no_miss_ends_without_a_beat(pace: Pace) -> None:
+    @thorough
+    @given(worlds(pace))
+    def hold(world: World) -> None:
+        right_clocks = replace(world, replicas=tuple(right(life) for life in world.replicas))
+        verdicts = judged(right_clocks, closed=True)
+        for service in world.services:
+            beats = service.beats()
+            missing_at = None
+            for at, late in verdicts.items():
+                if service.name in late:
+                    missing_at = at
+                elif missing_at is not None:
+                    since = missing_at - verdicts[missing_at][service.name]
+                    assert any(since < beat <= at for beat in beats), (
+                        f"{service.name} at {at}\n{told(right_clocks)}"
+                    )
+                    missing_at = None
+
+    hold()
