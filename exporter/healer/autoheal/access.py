@@ -79,7 +79,8 @@ def principal_of(request: web.Request) -> str:
 
 def _from_elsewhere(request: web.Request) -> bool:
     site = request.headers.get("Sec-Fetch-Site")
-    if site is not None and site not in {"same-origin", "none"}:
-        return True
+    if site is not None:
+        # A page without a referrer sends `Origin: null` even to its own site; this header tells the truth.
+        return site not in {"same-origin", "none"}
     origin = request.headers.get("Origin")
     return origin is not None and urlsplit(origin).netloc != request.host

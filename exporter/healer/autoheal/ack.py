@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from healer.autoheal.access import Access
     from healer.autoheal.dispatch import Dispatcher
 
-CSP = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 SECONDS = 10.0
 MAX_LABELS = 32
 MAX_VALUE = 1024
@@ -83,7 +83,9 @@ def parse(labels: str, duration: str, longest: float) -> Silence:
 class Ack:
     """The resource /ack."""
 
-    def __init__(self, dispatcher: Dispatcher, access: Access, alertmanager: str, style: str) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, access: Access, alertmanager: str, *, style: str, icon: str
+    ) -> None:
         """Make the resource.
 
         Args:
@@ -91,11 +93,13 @@ class Ack:
             access: Says who may.
             alertmanager: Its URL, the only one that is ever asked; empty: there is none.
             style: Where the stylesheet is, relative to `/`.
+            icon: Where the icon is.
         """
         self._dispatcher = dispatcher
         self._access = access
         self._alertmanager = alertmanager
         self._style = style
+        self._icon = icon
 
     def serve_on(self, app: web.Application) -> None:
         """Add the resource to `app`."""
@@ -192,7 +196,7 @@ class Ack:
         text = (
             f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escape(title)}</title>'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<link rel="stylesheet" href="{escape(self._style)}"></head>\n'
+            f'<link rel="icon" href="{escape(self._icon)}"><link rel="stylesheet" href="{escape(self._style)}"></head>\n'
             f"<body>\n<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n"
         )
         headers = {"Content-Security-Policy": CSP}

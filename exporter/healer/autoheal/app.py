@@ -127,7 +127,14 @@ async def run(listen: Address, config: Path, env: Mapping[str, str], web_config:
         console.serve_on(app)
         resources = routes.Routes(parts.dispatcher, parts.trail, parts.access, parts.counts, parts.clock)
         resources.serve_on(app)
-        Ack(parts.dispatcher, parts.access, parts.settings.alertmanager, console.style).serve_on(app)
+        ack = Ack(
+            parts.dispatcher,
+            parts.access,
+            parts.settings.alertmanager,
+            style=console.style,
+            icon=console.icon,
+        )
+        ack.serve_on(app)
         parts.access.protect(app)
         await parts.recover()
         async with serving(app, listen, web_config) as url:

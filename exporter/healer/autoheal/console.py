@@ -25,6 +25,7 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="csrf" content="{csrf}">
 <title>Autoheal</title>
+<link rel="icon" href="{icon}">
 <link rel="stylesheet" href="{style}">
 </head>
 <body>
@@ -50,12 +51,14 @@ class Console:
 
     Attributes:
         style: Where the stylesheet is, relative to `/`.
+        icon: Where the icon is.
     """
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._assets = Assets("healer.autoheal")
         self.style = self._assets.urls["console.css"]
+        self.icon = Assets("healer.web").urls["icon.svg"]
 
     def serve_on(self, app: web.Application) -> None:
         """Add the page to `app`."""
@@ -66,6 +69,7 @@ class Console:
         text = _PAGE.format(
             csrf=escape(self._access.csrf(request)),
             style=escape(self.style),
+            icon=escape(self.icon),
             script=escape(self._assets.urls["console.js"]),
             kinds="".join(f'<option value="{escape(kind)}">' for kind in Kind),
         )
