@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import sys
@@ -29,7 +28,7 @@ from healer.bundle.sync import Tools
 from healer.bundle.watch import run as run_watch
 from healer.demo.command import demo as play_demo
 from healer.exporter.app import run as run_exporter
-from healer.runtime import log
+from healer.runtime import log, process
 from healer.sentinel.app import run as run_sentinel
 from healer.stack.servers import MissingServersError
 from healer.stack.servers import find as find_servers
@@ -87,7 +86,7 @@ def _daemon(run: Daemon, listen: Address, web_config: Path | None) -> NoReturn:
     """Run a daemon to its end; a failure to start is one line, not a traceback."""
     try:
         place = location(os.environ)
-        sys.exit(asyncio.run(run(listen, place.url, place.key, os.environ, web_config)))
+        sys.exit(process.run(run(listen, place.url, place.key, os.environ, web_config)))
     except (ListenError, StoreError, WebConfigError) as error:
         raise click.ClickException(str(error)) from None
 
@@ -148,7 +147,7 @@ def autoheal(listen: Address, web_config: Path | None, config: Path, *, check: b
     if check:
         sys.exit(check_policy(config))
     try:
-        sys.exit(asyncio.run(run_autoheal(listen, config, os.environ, web_config)))
+        sys.exit(process.run(run_autoheal(listen, config, os.environ, web_config)))
     except (ListenError, StartError, WebConfigError) as error:
         raise click.ClickException(str(error)) from None
 
@@ -390,7 +389,7 @@ def _watch(
         watching = run_watch(
             listen, truth, output, settings, servers, env=os.environ, tools=tools, web_config=web_config
         )
-        sys.exit(asyncio.run(watching))
+        sys.exit(process.run(watching))
     except (ListenError, StoreError, WebConfigError, LockedError, OSError) as error:
         raise click.ClickException(str(error)) from None
 

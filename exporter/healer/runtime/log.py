@@ -35,6 +35,17 @@ def configure(level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+    # Those libraries that log with the standard library; what a host program has set up there stays.
+    logging.basicConfig(level=logging.WARNING, handlers=[_Forward()])
+
+
+class _Forward(logging.Handler):
+    """Passes on what the standard library's loggers say."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger(component=record.name)
+        say = log.error if record.levelno >= logging.ERROR else log.warning
+        say(record.getMessage(), exc_info=record.exc_info)
 
 
 class Throttle:
