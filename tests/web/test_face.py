@@ -56,6 +56,15 @@ async def test_metrics_are_served_in_the_format_asked_for(client: TestClient) ->
         assert (await answer.text()).endswith("# EOF\n")
 
 
+@pytest.mark.parametrize(
+    "accept", ["application/openmetrics-text; version=abc", "text/plain;version=1.x", "="]
+)
+async def test_metrics_are_plain_text_for_whoever_asks_for_nonsense(client: TestClient, accept: str) -> None:
+    async with client.get("/metrics", headers={"Accept": accept}) as answer:
+        assert answer.status == 200
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+
+
 async def test_metrics_are_compressed_when_asked_for(client: TestClient) -> None:
     gzip = {"Accept-Encoding": "gzip"}
     async with (

@@ -77,7 +77,7 @@ def application(face: Face, *, max_body: int = 1 << 20) -> web.Application:
         return web.Response(text=_landing(face, assets), content_type="text/html", charset="utf-8")
 
     async def metrics(request: web.Request) -> web.StreamResponse:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        encode, content_type = _encoder(request.headers.get("Accept", ""))
         response = web.StreamResponse(headers={"Content-Type": content_type})
         response.enable_compression()
         await response.prepare(request)
@@ -111,6 +111,14 @@ def application(face: Face, *, max_body: int = 1 << 20) -> web.Application:
     app.router.add_get("/-/ready", ready)
     app.router.add_post("/-/reload", reload)
     return app
+
+
+def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """Return what renders metrics as `accept` asks for, in the text format where it asks for nothing sensible."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # prometheus_client compares versions that are no numbers
+        return choose_encoder("")
 
 
 async def _harden(_: web.Request, response: web.StreamResponse) -> None:
