@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import resource
+
 import pytest
 from aiohttp import ClientSession, web
 
@@ -44,3 +47,24 @@ async def test_a_port_of_zero_is_chosen_and_told() -> None:
         session.get(url) as answer,
     ):
         assert answer.status == 404
+
+
+async def test_connections_are_turned_away_before_they_take_every_file_that_redis_needs(monkeypatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (20, 20))
+    async with serving(web.Application(), Address("127.0.0.1", 0)) as url:
+        port = int(url.rpartition(":")[2])
+        idle = []
+        for _ in range(10):
+            idle.append(await asyncio.open_connection("127.0.0.1", port))
+            await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1)
+        writer.close()
+        idle.pop()[1].close()
+        await asyncio.sleep(0.1)
+        async with ClientSession() as session, session.get(url) as answer:
+            assert answer.status == 404
+        for _, each in idle:
+            each.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -21,6 +22,9 @@ MAX_PORT = 65535
 
 HANDSHAKE_SECONDS = 10.0
 """How long a client may take to begin an encrypted connection."""
+
+MOST_CONNECTIONS = 4096
+"""That are answered at a time; fewer where the process may not open twice as many files."""
 
 GOODBYE_SECONDS = 1.0
 """How long a client may take to end one."""
@@ -75,7 +79,7 @@ async def serving(app: web.Application, address: Address, config: Path | None = 
     guard.protect(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, keepalive_timeout=75.0)
     await runner.setup()
-    doors = _Doors(cast("Callable[[], asyncio.Protocol]", runner.server))
+    doors = _Doors(_limited(cast("web.Server", runner.server)))
     try:
         await doors.open(address, guard.config.context)
         watch = asyncio.create_task(guard.watch(doors.change), name="web configuration")
@@ -87,6 +91,25 @@ async def serving(app: web.Application, address: Address, config: Path | None = 
     finally:
         doors.close()
         await runner.cleanup()
+
+
+def _limited(server: web.Server) -> Callable[[], asyncio.Protocol]:
+    """Return what answers a connection: `server`, unless so many are open that Redis would soon get none."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    most = MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, files // 2)
+
+    def answer() -> asyncio.Protocol:
+        return server() if len(server.connections) < most else _Full()
+
+    return answer
+
+
+class _Full(asyncio.Protocol):
+    """Closes a connection at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it."""
+        cast("asyncio.Transport", transport).abort()
 
 
 class _Doors:
