@@ -37,8 +37,9 @@ def test_alerts_reach_whom_they_are_for(example_bundle: Path, servers: Servers) 
     assert routed(config, servers, "alertname=Watchdog") == "watchdog"
     assert routed(config, servers, "alertname=HeartbeatMiss", "svc=a") == "sentinel,people"
     assert routed(config, servers, "alertname=HealerMiss", "svc=healer") == "sentinel,people"
-    for name in ("HeartbeatBusDown", "HeartbeatUnwatched", "SentinelDown"):
-        assert routed(config, servers, f"alertname={name}") == "people"
+    for name in ("HeartbeatBusDown", "HeartbeatUnwatched"):
+        assert routed(config, servers, f"alertname={name}") == "sentinel,people"
+    assert routed(config, servers, "alertname=SentinelDown") == "people"
 
 
 @pytest.mark.parametrize(("group_interval", "repeat"), [(5.0, "2s"), (2.0, "1s"), (0.5, "250ms")])
@@ -47,14 +48,21 @@ def test_the_watchdog_repeats_faster_than_its_group(group_interval: float, repea
     assert routes[0]["repeat_interval"] == repeat
 
 
+def test_a_sentinel_is_told_how_often_it_is_told_again() -> None:
+    config = yaml.safe_load(alertmanager(Settings(group_interval=0.5)))
+    assert [route["repeat_interval"] for route in config["route"]["routes"][1:3]] == ["6s", "6s"]
+    hooks = [each["webhook_configs"][0]["url"] for each in config["receivers"] if each["name"] == "sentinel"]
+    assert hooks == ["http://127.0.0.1:9878/webhook?repeat=6"]
+
+
 def test_every_sentinel_gets_every_event() -> None:
     receivers = yaml.safe_load(alertmanager(Settings(sentinels=("a:1", "b:2"))))["receivers"]
     urls = {each["name"]: [hook["url"] for hook in each.get("webhook_configs", [])] for each in receivers}
     assert urls == {
         "autoheal-notify": [],
         "people": [],
-        "sentinel": ["http://a:1/webhook", "http://b:2/webhook"],
-        "watchdog": ["http://a:1/webhook", "http://b:2/webhook"],
+        "sentinel": ["http://a:1/webhook?repeat=60", "http://b:2/webhook?repeat=60"],
+        "watchdog": ["http://a:1/webhook?repeat=60", "http://b:2/webhook?repeat=60"],
     }
 
 

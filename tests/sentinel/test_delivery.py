@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
+import pytest
 import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 INTERVAL, TIMEOUT, OWN, RESEND = 1.0, 4.0, 6.0, 3.0
 SERVICE = Service("mesh", "bus", "mesh:heartbeat", interval=INTERVAL, timeout=TIMEOUT)
 TRUTH = Truth((SERVICE,), (Bus("bus", "redis://nowhere"),), Monitor(timeout=OWN, alerts_bus="bus"), "", "")
+REPEAT = 10.0
+LAPSE = round(3 * REPEAT)
 QUIET = 60
 """Seconds without a fault after which the world and what was said of it have to agree."""
 
@@ -216,16 +219,16 @@ class Guard:
         return self
 
     async def hear(self, *heard: Alert) -> None:
-        await self.delivery.deliver(Webhook("am", heard))
+        await self.delivery.deliver(Webhook("am", heard, REPEAT))
 
-    async def pass_time(self, seconds: int, *, beating: bool = True) -> None:
-        """Let time pass, with a Watchdog and a tick each second."""
+    async def pass_time(self, seconds: int, *also: Alert, missing: tuple[str, ...] = ()) -> None:
+        """Let time pass, with a Watchdog that names what is `missing` and a tick each second."""
         for _ in range(seconds):
             self.machine.sleep(1.0)
             self.watchdog.check()
+            beat = Alert(WATCHDOG, True, "", 0.0, 0.0, evaluated=self.machine.wall(), missing=missing)
             with contextlib.suppress(LedgerDownError):
-                if beating:
-                    await self.hear(Alert(WATCHDOG, True, "", 0.0, 0.0, evaluated=self.machine.wall()))
+                await self.hear(beat, *also)
                 await self.delivery.tick()
 
 
@@ -241,9 +244,10 @@ PATIENCE = round(SERVICE.warmup + TIMEOUT + OWN)
 async def test_nothing_owed_is_believed_while_healer_itself_is_missing(guard) -> None:
     now = guard.machine.wall()
     await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", now, 0.0))
-    await guard.hear(Alert(HEALER_MISS, True, "healer", now, 0.0, OWN, OWN))
+    healer = Alert(HEALER_MISS, True, "healer", now, 0.0, OWN, OWN)
+    await guard.hear(healer)
     await guard.hear(Alert(HEARTBEAT_MISS, False, "mesh", now, now + 12.0))
-    await guard.pass_time(60)
+    await guard.pass_time(60, healer)
     assert guard.said == ["heartbeat_miss", "healer_miss"]
     end = guard.machine.wall()
     await guard.hear(
@@ -266,4 +270,87 @@ async def test_time_in_which_no_report_could_be_stored_settles_nothing(guard) ->
     await guard.pass_time(PATIENCE - 1)
     assert guard.said == ["heartbeat_miss"]
     await guard.pass_time(2)
+    assert guard.said == ["heartbeat_miss", "heartbeat_ok"]
+
+
+async def test_an_outage_that_nobody_repeats_any_more_is_over(guard) -> None:
+    # Alertmanager crashed without a memory, and the service returned before it was back.
+    miss = Alert(HEARTBEAT_MISS, True, "mesh", guard.machine.wall(), 0.0)
+    await guard.hear(miss)
+    await guard.pass_time(LAPSE, miss)
+    await guard.pass_time(LAPSE + PATIENCE - 1)
+    assert guard.said == ["heartbeat_miss"]
+    await guard.pass_time(5)
+    assert guard.said == ["heartbeat_miss", "heartbeat_ok"]
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", guard.machine.wall(), 0.0))
+    assert guard.said == ["heartbeat_miss", "heartbeat_ok", "heartbeat_miss"]
+
+
+async def test_a_new_outage_after_one_that_lapsed_is_reported_as_such(guard) -> None:
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", guard.machine.wall(), 0.0))
+    await guard.pass_time(LAPSE + 3)
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", guard.machine.wall() + 1.0, 0.0))
+    assert guard.said == ["heartbeat_miss", "heartbeat_ok", "heartbeat_miss"]
+
+
+async def test_an_outage_that_is_repeated_after_all_goes_on(guard) -> None:
+    begun = guard.machine.wall()
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", begun, 0.0))
+    await guard.pass_time(LAPSE + 3)
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", begun, 0.0, evaluated=guard.machine.wall()))
+    await guard.pass_time(LAPSE - 1)
+    assert guard.said == ["heartbeat_miss"]
+
+
+async def test_an_outage_does_not_lapse_while_the_watchdog_names_it(guard) -> None:
+    # Somebody silenced the alert, and with it its repeats.
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", guard.machine.wall(), 0.0))
+    await guard.pass_time(10 * LAPSE, missing=("mesh",))
+    assert guard.said == ["heartbeat_miss"]
+
+
+async def test_nothing_lapses_when_the_repeat_interval_is_not_known(guard) -> None:
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", guard.machine.wall(), 0.0))
+    for _ in range(10 * LAPSE):
+        await guard.pass_time(1)
+        await guard.delivery.deliver(Webhook("an Alertmanager set up by hand", ()))
+    assert guard.said == ["heartbeat_miss"]
+
+
+async def test_nothing_lapses_at_a_sentinel_that_no_alertmanager_reaches(guard) -> None:
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", guard.machine.wall(), 0.0))
+    await guard.pass_time(1)
+    for _ in range(10 * LAPSE):
+        guard.machine.sleep(1.0)
+        guard.watchdog.check()
+        guard.memory.records["monitor:healer"] = Record(beat=guard.machine.wall())  # of another sentinel
+        await guard.delivery.tick()
+    assert guard.said == ["heartbeat_miss"]
+
+
+@pytest.mark.parametrize(
+    "blind",
+    [
+        Alert("HeartbeatBusDown", True, "", 0.0, 0.0, bus="bus"),
+        Alert("HeartbeatUnwatched", True, "mesh", 0.0, 0.0, bus="bus"),
+    ],
+)
+async def test_nothing_owed_is_believed_while_nobody_watches_the_service(guard, blind) -> None:
+    now = guard.machine.wall()
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", now, 0.0))
+    await guard.hear(Alert(HEARTBEAT_MISS, False, "mesh", now, now + 12.0))
+    await guard.pass_time(100, blind)
+    await guard.hear(replace(blind, firing=False))
+    await guard.pass_time(PATIENCE - 1)
+    assert guard.said == ["heartbeat_miss"]
+    await guard.pass_time(2)
+    assert guard.said == ["heartbeat_miss", "heartbeat_ok"]
+
+
+async def test_a_bus_that_nobody_calls_down_any_more_is_up(guard) -> None:
+    now = guard.machine.wall()
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", now, 0.0))
+    await guard.hear(Alert(HEARTBEAT_MISS, False, "mesh", now, now + 12.0))
+    await guard.hear(Alert("HeartbeatBusDown", True, "", 0.0, 0.0, bus="bus"))
+    await guard.pass_time(LAPSE + PATIENCE + 5)
     assert guard.said == ["heartbeat_miss", "heartbeat_ok"]

@@ -8,7 +8,8 @@ import yaml
 
 from healer.bundle.errors import BundleError
 from healer.bundle.settings import Webhook
-from healer.bundle.text import duration
+from healer.bundle.shape import reminder_interval
+from healer.bundle.text import duration, number
 
 if TYPE_CHECKING:
     from healer.bundle.settings import People, Settings
@@ -48,8 +49,10 @@ def receivers(settings: Settings) -> str:
 
 
 def _sentinels(settings: Settings, *, send_resolved: bool) -> list[dict[str, Any]]:
+    # The sentinel has to know how often it is told again what is still missing.
+    repeat = number(reminder_interval(settings))
     return [
-        {"url": f"http://{target}/webhook", "send_resolved": send_resolved, "max_alerts": 0}
+        {"url": f"http://{target}/webhook?repeat={repeat}", "send_resolved": send_resolved, "max_alerts": 0}
         for target in settings.sentinels
     ]
 

@@ -13,7 +13,7 @@ import jinja2
 
 from healer.bundle import scenarios, text
 from healer.bundle.receivers import receivers
-from healer.bundle.shape import Thresholds, labelled, repeat_interval
+from healer.bundle.shape import Thresholds, labelled, reminder_interval, repeat_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +47,7 @@ def render(truth: Truth, settings: Settings) -> dict[str, str]:
         "runbooks": any(service.runbook for service in truth.services),
         "lookup": _LOOKUP,
         "repeat_interval": repeat_interval(settings),
+        "reminder_interval": reminder_interval(settings),
         "receivers": receivers(settings),
         "fast": scenarios.fast(truth, settings),
         "slow": scenarios.slow(truth, settings),

@@ -130,3 +130,8 @@ def repeat_interval(settings: Settings) -> float:
     """Return how often a Watchdog may be repeated: below its group_interval, or every second beat is lost."""
     half = settings.group_interval / 2
     return float(int(half)) if half >= 1 else half
+
+
+def reminder_interval(settings: Settings) -> float:
+    """Return how often a sentinel is told again what is still missing: what it is told no more is over."""
+    return 12 * settings.group_interval

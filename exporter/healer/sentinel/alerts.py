@@ -12,7 +12,10 @@ import msgspec
 HEARTBEAT_MISS = "HeartbeatMiss"
 HEALER_MISS = "HealerMiss"
 WATCHDOG = "Watchdog"
-KNOWN = (HEARTBEAT_MISS, HEALER_MISS, WATCHDOG)
+BLIND = ("HeartbeatBusDown", "HeartbeatUnwatched")
+"""The alerts while which nobody would report a service, or any of a bus."""
+
+KNOWN = (HEARTBEAT_MISS, HEALER_MISS, WATCHDOG, *BLIND)
 """The alerts that mean something to the sentinel; others are counted and passed over."""
 
 MAX_NAME = 256
@@ -58,6 +61,8 @@ class Alert:
         timeout: Annotation `timeout_sec`.
         evaluated: Annotation `evaluated_at`, or `beat` on a Watchdog: when the rule was last evaluated.
         interval: Annotation `evaluation_interval_sec`: the time between two evaluations.
+        bus: Its label `bus`, or an empty string.
+        missing: Annotation `missing` of a Watchdog: the services that are missing, one a line.
     """
 
     name: str
@@ -69,6 +74,8 @@ class Alert:
     timeout: float | None = None
     evaluated: float | None = None
     interval: float | None = None
+    bus: str = ""
+    missing: tuple[str, ...] = ()
 
     @property
     def ignored(self) -> bool:
@@ -95,17 +102,24 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A delivery: which Alertmanager it says it comes from, and its alerts in order."""
+    """A delivery.
+
+    Attributes:
+        sender: Which Alertmanager it says it comes from.
+        alerts: Its alerts in order.
+        repeat: Seconds after which that Alertmanager says again what still fires; None: unknown.
+    """
 
     sender: str
     alerts: tuple[Alert, ...]
+    repeat: float | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Webhook)
 
 
-def decode(body: bytes) -> Webhook:
-    """Return the webhook in `body`. Keys that are not ours may hold anything.
+def decode(body: bytes, repeat: float | None = None) -> Webhook:
+    """Return the webhook in `body`, from an Alertmanager that repeats after `repeat` seconds. Keys that are not ours may hold anything.
 
     Raises:
         WebhookError: It is none.
@@ -114,7 +128,7 @@ def decode(body: bytes) -> Webhook:
         webhook = _DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WebhookError(f"this is no webhook of Alertmanager (version 4): {error}") from None
-    return Webhook(webhook.external_url, tuple(map(_alert, webhook.alerts)))
+    return Webhook(webhook.external_url, tuple(map(_alert, webhook.alerts)), repeat)
 
 
 def _alert(raw: _Alert) -> Alert:
@@ -129,6 +143,8 @@ def _alert(raw: _Alert) -> Alert:
         timeout=_number(raw.annotations, "timeout_sec"),
         evaluated=_number(raw.annotations, "beat" if name == WATCHDOG else "evaluated_at"),
         interval=_number(raw.annotations, "evaluation_interval_sec"),
+        bus=raw.labels.get("bus", ""),
+        missing=tuple(raw.annotations.get("missing", "").split("\n")) if name == WATCHDOG else (),
     )
 
 
@@ -137,8 +153,13 @@ def _epoch(instant: datetime) -> float:
 
 
 def _number(annotations: dict[str, str], name: str) -> float | None:
+    return number(annotations.get(name, ""))
+
+
+def number(text: str) -> float | None:
+    """Return the finite, not negative number that `text` is, or None."""
     try:
-        value = float(annotations.get(name, ""))
+        value = float(text)
     except ValueError:
         return None
     return value if math.isfinite(value) and value >= 0 else None

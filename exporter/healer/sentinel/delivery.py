@@ -21,8 +21,10 @@ from healer.sentinel.events import (
     tenths,
     type_of,
 )
+from healer.sentinel.incidents import Record
 from healer.sentinel.ledger import Ledger, Place
 from healer.sentinel.settling import Settling
+from healer.sentinel.standing import Standing
 from healer.sentinel.watchdog import PEER
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
     from healer.runtime.clock import Clock
     from healer.sentinel.alerts import Alert, Webhook
-    from healer.sentinel.incidents import Record
     from healer.sentinel.watchdog import Watchdog
     from healer.truth.model import Service, Truth
 
@@ -65,11 +66,13 @@ class Delivery:
         self._watchdog = watchdog
         self._published = published
         self._services: dict[str, Service] = {}
+        self._buses: set[str] = set()
         self._monitor = ""
         self._unwritten: float | None = None
         self._adopted = False
         self._settling = Settling()
-        self._unsound = self._deaf = clock.monotonic()
+        self._started = self._unsound = self._deaf = clock.monotonic()
+        self._standing = Standing(self._started)
         self._was_silent = False
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._log = structlog.get_logger(component="sentinel")
@@ -79,6 +82,7 @@ class Delivery:
         self.truth = truth
         monitor = truth.monitor
         self._services = {service.name: service for service in truth.services}
+        self._buses = {bus.name for bus in truth.buses}
         self._watchdog.timeout = monitor.timeout
         self._monitor = f"monitor:{monitor.name}"
         place = Place(truth.bus(monitor.alerts_bus).url, monitor.alerts_channel, f"{monitor.name}:sentinel")
@@ -119,6 +123,7 @@ class Delivery:
             await self._deliver(webhook)
 
     async def _deliver(self, webhook: Webhook) -> None:
+        self._note(webhook)
         for alert in webhook.alerts:
             if alert.name == alerts.WATCHDOG and alert.firing:
                 beat = self._clock.wall() if alert.evaluated is None else alert.evaluated
@@ -133,6 +138,20 @@ class Delivery:
                 await self._carry_out(f"svc:{alert.svc}", alert, self._heartbeat)
             elif alert.name == alerts.HEALER_MISS:
                 await self._carry_out(self._monitor, alert, self._healer)
+
+    def _note(self, webhook: Webhook) -> None:
+        now = self._clock.monotonic()
+        self._standing.told(webhook.repeat, now, self._watchdog.timeout)
+        for alert in webhook.alerts:
+            if alert.name in alerts.BLIND:
+                if alert.bus in self._buses and (not alert.svc or alert.svc in self._services):
+                    self._standing.unwatched(alert, now)
+            elif alert.firing and alert.name == alerts.HEARTBEAT_MISS:
+                self._standing.confirm(f"svc:{alert.svc}", now)
+            elif alert.firing and alert.name == alerts.HEALER_MISS:
+                self._standing.confirm(self._monitor, now)
+            for svc in alert.missing:
+                self._standing.confirm(f"svc:{svc}", now)
 
     async def tick(self) -> None:
         """Do what is due by time: note beats, the silence and its end, settle what is owed.
@@ -194,6 +213,11 @@ class Delivery:
             return incidents.resolved(record, alert.ends_at, proven=alert.proven)
 
         async with self._slots:
+            record = self.ledger.record(field) if self.ledger else Record()
+            if alert.firing and record.lapsed and record.owed is not None and alert.starts_at > record.owed:
+                await self._believe(
+                    field, record.owed
+                )  # nobody said so, but the outage before this one is over
             await self._apply(field, change, partial(event, alert))
 
     async def _settle(self, ledger: Ledger) -> None:
@@ -203,16 +227,35 @@ class Delivery:
             self._unsound = now
 
         def sound_since(field: str) -> float | None:
-            # While Healer itself is missing, nobody would report a service; but its own return is awaited.
             if alive is None:
                 return None
-            return max(alive, self._deaf, 0.0 if field == self._monitor else self._unsound)
+            if field == self._monitor:  # while Healer itself is missing, its own return is awaited
+                return max(alive, self._deaf)
+            service = self._services.get(field.partition(":")[2])
+            blind = self._standing.blind_until(service.bus, service.name, now) if service else 0.0
+            return max(alive, self._deaf, self._unsound, blind)
 
+        def heard_since(field: str) -> float | None:
+            # What fired when this process began is told to it within one repeat interval.
+            since = sound_since(field)
+            return since and max(since, self._started + (self._standing.repeat or 0.0))
+
+        missing = [
+            field for field, record in ledger.records.items() if record.missing and record.owed is None
+        ]
+        for field in self._standing.lapsed(missing, now, self._watchdog.timeout, sound_since):
+            self._log.warning("nobody says any more that it is missing", svc=field.partition(":")[2])
+            at = self._watchdog.beat or self._clock.wall()
+            await self._apply(field, partial(incidents.lapsed, at=at), lambda _: None)
         owed = {field: record.owed for field, record in ledger.records.items() if record.owed is not None}
-        for field, end in self._settling.due(owed, now, sound_since, self._patience):
-            returned = partial(self._returned, field.partition(":")[2], end)
-            event = self._pipeline if field == self._monitor else returned
-            await self._apply(field, partial(incidents.settled, owed=end), event)
+        for field, end in self._settling.due(owed, now, heard_since, self._patience):
+            await self._believe(field, end)
+
+    async def _believe(self, field: str, end: float) -> None:
+        """Carry out the end owed of the record `field`, if it still is."""
+        returned = partial(self._returned, field.partition(":")[2], end)
+        event = self._pipeline if field == self._monitor else returned
+        await self._apply(field, partial(incidents.settled, owed=end), event)
 
     def _patience(self, field: str) -> float:
         """Return the seconds until a dead service is late, and until that is sure to have been heard."""

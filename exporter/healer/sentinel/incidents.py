@@ -7,6 +7,8 @@ instants are epoch seconds of Prometheus' clock and are compared only with each 
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 from msgspec.structs import replace
 
@@ -19,6 +21,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         since: When the newest incident known began.
         ended: When the newest incident known to be over ended.
         owed: An end that was reported but not proven, or None: see `ended`.
+        lapsed: That end is owed because nobody says any more that it is missing.
         silent: The pipeline itself is silent; of the monitor's record only.
         beat: The Watchdog evaluation heard last; of the monitor's record only.
     """
@@ -27,6 +30,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     since: float = 0.0
     ended: float = 0.0
     owed: float | None = None
+    lapsed: bool = False
     silent: bool = False
     beat: float | None = None
 
@@ -40,8 +44,9 @@ def fired(record: Record, starts_at: float, evaluated: float | None = None) -> R
     """Return the record after an alert that fires since `starts_at` and was last seen firing at `evaluated`."""
     if record.missing:
         seen = max(starts_at, evaluated or starts_at)
-        owed = None if record.owed is not None and seen > record.owed else record.owed
-        return replace(record, since=max(record.since, starts_at), owed=owed)
+        record = replace(record, since=max(record.since, starts_at))
+        refuted = record.owed is not None and seen > record.owed
+        return replace(record, owed=None, lapsed=False) if refuted else record
     if starts_at < record.ended:
         return record
     return replace(record, missing=True, since=starts_at, owed=None)
@@ -59,7 +64,14 @@ def resolved(record: Record, ends_at: float, *, proven: bool) -> Record:
         return record
     if not proven:
         return replace(record, owed=max(record.owed or ends_at, ends_at))
-    return replace(record, missing=False, ended=max(record.ended, ends_at), owed=None)
+    return replace(record, missing=False, ended=max(record.ended, ends_at), owed=None, lapsed=False)
+
+
+def lapsed(record: Record, at: float) -> Record:
+    """Return the record after nobody has said for long, as of `at`, that it is missing."""
+    if not record.missing or record.owed is not None:
+        return record
+    return replace(record, owed=max(at, math.nextafter(record.since, math.inf)), lapsed=True)
 
 
 def settled(record: Record, owed: float) -> Record:

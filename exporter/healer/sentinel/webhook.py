@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from healer.runtime.log import Throttle
-from healer.sentinel.alerts import WebhookError, decode
+from healer.sentinel.alerts import WebhookError, decode, number
 from healer.sentinel.delivery import NotReadyError
 from healer.sentinel.ledger import LedgerDownError
 
@@ -67,7 +67,7 @@ class Receiver:
         try:
             async with deadline:
                 self._running.add(deadline)
-                await self._take(await request.read())
+                await self._take(await request.read(), number(request.query.get("repeat", "")) or None)
         except WebhookError as error:
             held = self._throttle.admit("bad request")
             if held is not None:
@@ -83,8 +83,8 @@ class Receiver:
             self._running.discard(deadline)
         return 200, "ok"
 
-    async def _take(self, body: bytes) -> None:
-        webhook = decode(body)
+    async def _take(self, body: bytes, repeat: float | None) -> None:
+        webhook = decode(body, repeat)
         for alert in webhook.alerts:
             self._counts.alert(alert)
         await self._delivery.deliver(webhook)
