@@ -354,3 +354,39 @@ async def test_a_bus_that_nobody_calls_down_any_more_is_up(guard) -> None:
     await guard.hear(Alert("HeartbeatBusDown", True, "", 0.0, 0.0, bus="bus"))
     await guard.pass_time(LAPSE + PATIENCE + 5)
     assert guard.said == ["heartbeat_miss", "heartbeat_ok"]
+
+
+async def test_an_end_a_day_ahead_hides_no_later_outage(guard) -> None:
+    now, day = guard.machine.wall(), guard.machine.wall() + 86_400.0
+    await guard.hear(Alert(HEARTBEAT_MISS, False, "mesh", now, day, evaluated=day, interval=INTERVAL))
+    await guard.pass_time(15)
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", guard.machine.wall(), 0.0))
+    assert guard.said == ["heartbeat_miss"]
+
+
+async def test_an_outage_that_begins_a_day_ahead_ends_when_it_ends(guard) -> None:
+    now = guard.machine.wall()
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", now + 86_400.0, 0.0))
+    await guard.pass_time(15)
+    end = guard.machine.wall()
+    await guard.hear(Alert(HEARTBEAT_MISS, False, "mesh", now, end, evaluated=end, interval=INTERVAL))
+    assert guard.said == ["heartbeat_miss", "heartbeat_ok"]
+
+
+async def test_the_expiry_of_an_alert_from_ahead_of_time_is_no_proof(guard) -> None:
+    now, day = guard.machine.wall(), guard.machine.wall() + 86_400.0
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", now, 0.0))
+    await guard.hear(Alert(HEARTBEAT_MISS, False, "mesh", now, day, evaluated=day - 12.0, interval=INTERVAL))
+    assert guard.said == ["heartbeat_miss"]
+
+
+async def test_a_prometheus_whose_clock_is_a_day_ahead_is_understood(guard) -> None:
+    day = guard.machine.wall() + 86_400.0
+    await guard.hear(Alert(WATCHDOG, True, "", 0.0, 0.0, evaluated=day))
+    for begun in (day, day + 5.0):
+        await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", begun, 0.0))
+        await guard.hear(
+            Alert(HEARTBEAT_MISS, False, "mesh", begun, begun + 2.0, evaluated=begun + 1.0, interval=INTERVAL)
+        )
+        await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", begun, 0.0))
+    assert guard.said == ["heartbeat_miss", "heartbeat_ok"] * 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -89,6 +89,16 @@ class Alert:
         if self.firing or self.evaluated is None or not self.interval:
             return False
         return self.ends_at - self.evaluated < EXPIRY_INTERVALS * self.interval
+
+    def until(self, latest: float) -> Alert:
+        """Return the alert, moved back in time if it would begin or end after `latest`."""
+        ahead = max(0.0, self.starts_at - latest, self.ends_at - latest)
+        return replace(
+            self,
+            starts_at=self.starts_at - ahead,
+            ends_at=self.ends_at - ahead,
+            evaluated=None if self.evaluated is None else self.evaluated - ahead,
+        )
 
     def late_at(self, now: float, timeout: float) -> float:
         """Return how long the service has been silent at `now`, on a `timeout`.

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from healer.truth.model import Service, Truth
 
 
+AHEAD_SECONDS = 10.0
+"""An alert's times this far ahead of both the clock and the Watchdog are wrong: they would hide what comes next."""
+
 AT_ONCE = 8
 """How many alerts of webhooks are carried out at the same time; a whole site may die at once."""
 
@@ -124,6 +127,7 @@ class Delivery:
 
     async def _deliver(self, webhook: Webhook) -> None:
         self._note(webhook)
+        latest = max(self._clock.wall(), self._watchdog.beat or 0.0) + AHEAD_SECONDS
         for alert in webhook.alerts:
             if alert.name == alerts.WATCHDOG and alert.firing:
                 beat = self._clock.wall() if alert.evaluated is None else alert.evaluated
@@ -135,9 +139,9 @@ class Delivery:
             if not alert.firing and (alert.name, alert.svc) in firing:
                 continue
             if alert.name == alerts.HEARTBEAT_MISS and not alert.ignored:
-                await self._carry_out(f"svc:{alert.svc}", alert, self._heartbeat)
+                await self._carry_out(f"svc:{alert.svc}", alert.until(latest), self._heartbeat)
             elif alert.name == alerts.HEALER_MISS:
-                await self._carry_out(self._monitor, alert, self._healer)
+                await self._carry_out(self._monitor, alert.until(latest), self._healer)
 
     def _note(self, webhook: Webhook) -> None:
         now = self._clock.monotonic()
