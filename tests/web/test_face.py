@@ -114,3 +114,13 @@ async def test_every_answer_forbids_foreign_code(client: TestClient) -> None:
             assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             assert answer.headers["Server"] == "healer"
+
+
+async def test_a_page_of_another_site_reloads_nothing(client: TestClient, daemon: Daemon) -> None:
+    for origin in ("http://evil.example", "null"):
+        async with client.post("/-/reload", headers={"Origin": origin}) as answer:
+            assert answer.status == 403
+    assert daemon.reloads == 0
+    own = str(client.make_url("/")).rstrip("/")
+    async with client.post("/-/reload", headers={"Origin": own}) as answer:
+        assert answer.status == 200

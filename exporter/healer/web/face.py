@@ -97,7 +97,9 @@ def application(face: Face, *, max_body: int = 1 << 20) -> web.Application:
             return web.Response(text=f"{face.title} is ready.\n")
         return web.Response(status=503, text=f"{face.title} is not ready: {reason}\n")
 
-    async def reload(_: web.Request) -> web.Response:
+    async def reload(request: web.Request) -> web.Response:
+        if foreign(request):
+            return web.Response(status=403, text="another site's page may not reload\n")
         error = await face.reload()
         if error is None:
             return web.Response(text="reloaded\n")
@@ -119,6 +121,12 @@ def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
         return choose_encoder(accept)
     except (TypeError, ValueError):  # prometheus_client compares versions that are no numbers
         return choose_encoder("")
+
+
+def foreign(request: web.Request) -> bool:
+    """Return whether a page of another site has a browser send this request."""
+    origin = request.headers.get("Origin")
+    return origin is not None and origin.partition("://")[2].lower() != request.host.lower()
 
 
 async def _harden(_: web.Request, response: web.StreamResponse) -> None:
