@@ -181,11 +181,12 @@ class Sentinel:
     url: str
     log: Path
 
-    async def request(self, path: str, body: bytes | None = None) -> tuple[int, str]:
+    async def request(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
         method = "GET" if body is None else "POST"
+        headers = {"Content-Type": "application/json", **headers}
         async with (
             ClientSession() as session,
-            session.request(method, self.url + path, data=io.BytesIO(body or b"")) as answer,
+            session.request(method, self.url + path, data=io.BytesIO(body or b""), headers=headers) as answer,
         ):
             return answer.status, await answer.text()
 

@@ -67,7 +67,7 @@ async def test_healer_misses_and_returns_by_its_alert(redis_server, sentinel, ch
 async def test_deliveries_come_twice_by_two_alertmanagers_to_two_sentinels_and_events_once(
     redis_server, sentinel, channel
 ) -> None:
-    server, one, heard = await running(redis_server, sentinel, channel)
+    server, one, heard = await running(redis_server, sentinel, channel, own=60.0)
     two = await sentinel(server.url)
     await two.ready()
     now = time.time()
@@ -175,6 +175,18 @@ async def test_what_is_no_webhook_is_refused_and_logged_once(redis_server, senti
     assert samples['sentinel_webhook_requests_total{code="413"}'] == 1
     assert len(guard.logged("webhook refused")) == 1
     assert heard.raw == []
+
+
+async def test_a_page_of_another_site_in_a_browser_reports_nothing(redis_server, sentinel, channel) -> None:
+    _, guard, heard = await running(redis_server, sentinel, channel)
+    body = webhook(miss(time.time()))
+    plain = {"Content-Type": "text/plain;charset=UTF-8"}
+    assert (await guard.request("/webhook", body, **plain))[0] == 415
+    assert (await guard.request("/webhook", body, Origin="http://evil.example"))[0] == 403
+    assert (await guard.request("/webhook", body))[0] == 200
+    await until(lambda: len(heard.raw) == 1)
+    samples = await guard.metrics()
+    assert samples['sentinel_webhook_requests_total{code="415"}'] == 1
 
 
 async def test_a_silent_pipeline_is_a_healer_miss_until_it_beats_again(

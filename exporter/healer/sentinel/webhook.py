@@ -16,6 +16,7 @@ from healer.runtime.log import Throttle
 from healer.sentinel.alerts import WebhookError, decode, number
 from healer.sentinel.delivery import NotReadyError
 from healer.sentinel.ledger import LedgerDownError
+from healer.web.face import foreign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ class Receiver:
         app.on_shutdown.append(self._hurry)
 
     async def _post(self, request: web.Request) -> web.Response:
-        status, text = await self._answer(request)
+        status, text = _refusal(request) or await self._answer(request)
         self._counts.request(status)
         if self._delivery.beat_due():
             self._wake()
@@ -93,3 +94,12 @@ class Receiver:
         """Answer what is under way with 503 now: the process has to be gone before Redis may answer."""
         for deadline in self._running:
             deadline.reschedule(asyncio.get_running_loop().time())
+
+
+def _refusal(request: web.Request) -> tuple[int, str] | None:
+    """Return the answer to what a browser may send on behalf of another site's page, else None."""
+    if foreign(request):
+        return 403, "a page of another site may not say what is missing"
+    if request.content_type != "application/json":
+        return 415, "expected Content-Type: application/json, as Alertmanager sends"
+    return None
