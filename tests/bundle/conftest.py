@@ -129,7 +129,7 @@ class Timeline:
         """Replay it, and fail with promtool's words if the rules see it otherwise."""
         document = {
             "rule_files": [str(path) for path in self.rules],
-            "group_eval_order": ["heartbeat", "heartbeat-slo", "heartbeat-slo-hourly"],
+            "group_eval_order": ["heartbeat", "heartbeat-slow", "heartbeat-slo-hourly", "heartbeat-slo"],
             "evaluation_interval": f"{round(self.evaluation * 1000)}ms",
             "tests": [
                 {

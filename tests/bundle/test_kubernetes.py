@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from healer.stack.servers import Servers
 
 FILES = render(EXAMPLE, Settings())
+RULES = [name.split("/")[1].split(".")[0] for name in FILES if name.startswith("rules/")]
 PLACE = Placement.of("monitoring", ("release=kube-prometheus-stack", "example.com/team=sre"))
 
 
@@ -28,10 +29,9 @@ def made(placement: Placement = PLACE, **files: str) -> dict[str, Any]:
 
 
 def test_everything_the_operator_needs_is_there_and_placed() -> None:
-    assert set(made()) == {
-        "PrometheusRule/healer-autoheal",
-        "PrometheusRule/healer-heartbeat",
-        "PrometheusRule/healer-heartbeat-slo",
+    rules = {f"PrometheusRule/healer-{name}" for name in RULES}
+    assert rules >= {"PrometheusRule/healer-heartbeat", "PrometheusRule/healer-heartbeat-slo"}
+    assert set(made()) == rules | {
         "Secret/healer-alertmanager",
         "ServiceMonitor/healer-exporter",
         "ServiceMonitor/healer-sentinel",
@@ -68,6 +68,14 @@ def test_a_monitor_names_the_job_as_the_rules_do(part: str, job: str) -> None:
     (endpoint,) = monitor["spec"]["endpoints"]
     assert endpoint["interval"] == "5s"
     assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": job}]
+
+
+def test_an_autoheal_is_scraped_where_there_is_one() -> None:
+    settings = Settings(autoheals=("autoheal:9009",), autoheal_credentials="/etc/prometheus/secrets/token")
+    texts = manifests(render(EXAMPLE, settings), settings, PLACE)
+    (endpoint,) = yaml.safe_load(texts["kubernetes/autoheal.servicemonitor.yml"])["spec"]["endpoints"]
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": "autoheal"}]
+    assert endpoint["bearerTokenFile"] == "/etc/prometheus/secrets/token"
 
 
 def test_any_dashboard_becomes_a_config_map_that_grafana_finds() -> None:

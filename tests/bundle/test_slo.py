@@ -25,7 +25,7 @@ TRUTH = 'svc:heartbeat_timeout_seconds:truth{svc="rss_agg", bus="system-redis", 
 def slow(example_bundle: Path, servers: Servers) -> Callable[..., Timeline]:
     """A time line for the slow groups alone: what the fast group recorded is given."""
 
-    def start(*, end: float, step: float = 5.0, evaluation: float = 60.0, rules: str = "") -> Timeline:
+    def start(*, end: float, step: float = 5.0, evaluation: float = 240.0, rules: str = "") -> Timeline:
         path = example_bundle / "rules" / (rules or "heartbeat-slo.rules.yml")
         line = Timeline([path], servers.promtool.path, step=step, end=end)
         line.evaluation = evaluation
@@ -43,19 +43,19 @@ def recorded(line: Timeline, at: float, name: str, *values: float) -> None:
 
 def test_time_that_nobody_watched_counts_as_neither_up_nor_down(slow: Callable[..., Timeline]) -> None:
     def available(now: float) -> float | None:
-        return 1.0 if 60 < now <= 1860 else 0.0 if 3060 < now <= 3660 else None
+        return 1.0 if 240 < now <= 2040 else 0.0 if 3240 < now <= 3840 else None
 
     line = slow(end=DAY + 2 * HOUR)
     line.add(TRUTH, 30)
     line.add(AVAILABLE, available)
-    recorded(line, 60, "available:avg1h")
-    recorded(line, 1860, "available:avg1h", 1.0)
-    recorded(line, 3000, "available:avg1h", 1.0)
-    recorded(line, 3660, "available:avg1h", 0.75)
-    recorded(line, 5520, "available:avg1h", 0.0)
-    recorded(line, 7320, "available:avg1h")
-    recorded(line, 7320, "available:avg1d", 0.75)
-    recorded(line, DAY + HOUR, "available:avg1d", 0.0)
+    recorded(line, 240, "available:avg1h")
+    recorded(line, 2160, "available:avg1h", 1.0)
+    recorded(line, 3120, "available:avg1h", 1.0)
+    recorded(line, 3840, "available:avg1h", 0.75)
+    recorded(line, 6000, "available:avg1h", 0.0)
+    recorded(line, 7680, "available:avg1h")
+    recorded(line, 7680, "available:avg1d", 0.75)
+    recorded(line, DAY + 2400, "available:avg1d", 0.0)
     recorded(line, DAY + 2 * HOUR, "available:avg1d")
     line.hold()
 
@@ -78,14 +78,16 @@ def test_before_the_first_hour_is_over_thirty_days_are_the_last_day(
     document = yaml.safe_load((example_bundle / "rules" / "heartbeat-slo.rules.yml").read_text())
     document["groups"] = [group for group in document["groups"] if group["name"] != "heartbeat-slo-hourly"]
     (tmp_path / "rules.yml").write_text(yaml.safe_dump(document))
-    line = slow(end=600, rules=str(tmp_path / "rules.yml"))
+    line = slow(end=720, rules=str(tmp_path / "rules.yml"))
     line.add(TRUTH, 30)
-    line.add(AVAILABLE, lambda now: None if now <= 60 else float(now <= 360))
-    recorded(line, 460, "available:avg30d", 300 / 360)
+    line.add(AVAILABLE, lambda now: None if now <= 240 else float(now <= 540))
+    recorded(line, 720, "available:avg30d", 60 / 96)
     line.hold()
 
 
-def test_each_miss_counts_once_wherever_in_a_minute_it_begins_and_ends(slow: Callable[..., Timeline]) -> None:
+def test_each_miss_counts_once_wherever_between_two_evaluations_it_begins_and_ends(
+    slow: Callable[..., Timeline],
+) -> None:
     begins = [*range(300, 3600, 65), 7200, 7230, 9000]
 
     def missing(now: float) -> float:
@@ -96,13 +98,13 @@ def test_each_miss_counts_once_wherever_in_a_minute_it_begins_and_ends(slow: Cal
     line.add(MISSING, missing)
     recorded(line, 240, "misses:increase1d", 0)
     recorded(line, 7200, "misses:increase1d", len(begins) - 2)
-    recorded(line, 9060, "misses:increase1d", len(begins))
-    recorded(line, DAY + HOUR + 60, "misses:increase1d", 3)
+    recorded(line, 9120, "misses:increase1d", len(begins))
+    recorded(line, DAY + HOUR + 240, "misses:increase1d", 3)
     line.hold()
 
 
 def test_the_last_miss_is_remembered_and_one_that_never_was_is_absent(slow: Callable[..., Timeline]) -> None:
-    line = slow(end=2 * HOUR)
+    line = slow(end=2 * HOUR, evaluation=60)
     line.add(TRUTH, 30)
     line.add(MISSING, lambda now: float(1000 <= now < 1025))
     recorded(line, 960, "missing_timestamp_seconds:max")
@@ -112,7 +114,7 @@ def test_the_last_miss_is_remembered_and_one_that_never_was_is_absent(slow: Call
 
 
 def test_a_service_taken_out_of_truth_has_no_numbers(slow: Callable[..., Timeline]) -> None:
-    line = slow(end=1200)
+    line = slow(end=1200, evaluation=60)
     line.add(TRUTH, lambda now: 30.0 if now < 600 else "stale" if now == 600 else None)
     line.add(AVAILABLE, lambda now: float(now < 300) if now < 600 else None)
     line.add(MISSING, lambda now: float(now >= 300) if now < 600 else None)
@@ -130,7 +132,7 @@ def test_a_service_taken_out_of_truth_has_no_numbers(slow: Callable[..., Timelin
 
 
 def test_beats_per_second_are_those_of_the_replica_that_heard_most(slow: Callable[..., Timeline]) -> None:
-    line = slow(end=1200)
+    line = slow(end=1200, evaluation=60)
     line.add(TRUTH, 30)
     for replica, every in (("a", 8.0), ("b", 16.0)):
         labels = f'{{job="heartbeat", instance="{replica}", svc="rss_agg", bus="system-redis"}}'
@@ -142,35 +144,26 @@ def test_beats_per_second_are_those_of_the_replica_that_heard_most(slow: Callabl
 def test_a_missing_service_is_down_while_it_is_watched_and_unknown_while_not(
     timeline: Callable[..., Timeline],
 ) -> None:
-    line = timeline(end=3000, step=60)
-    line.evaluation = 60
+    def gone(now: float) -> str | None:
+        return "stale" if now == 1680 else None
+
+    line = timeline(end=3600, step=60)
+    line.evaluation = 240
     line.service(
         "vexy_ai",
-        watch=lambda now: 1.0 if now < 1200 else "stale" if now == 1200 else None if now < 1800 else 1800.0,
+        watch=lambda now: 1.0 if now < 1680 else gone(now) if now < 2400 else 2400.0,
         seen=lambda now: (
-            min(now, 600.0)
-            if now < 1200
-            else "stale"
-            if now == 1200
-            else None
-            if now < 1800
-            else 0.0
-            if now < 2400
-            else now
+            min(now, 960.0) if now < 1680 else gone(now) if now < 2400 else float(now >= 3600) * now
         ),
         bus="market-redis",
     )
-    bits = "".join(
-        "." if not 120 <= now < 1200 and now < 1920 else "0" if 780 <= now < 2400 else "1"
-        for now in range(0, 3001, 60)
-    )
-    for index, bit in enumerate(bits):
-        samples = {} if bit == "." else {'svc:heartbeat_available:bool{svc="vexy_ai"}': float(bit)}
-        line.expect(index * 60, "svc:heartbeat_available:bool", samples)
-    line.missing(1500, "vexy_ai")
-    watched = bits.replace(".", "")
-    expected = watched.count("1") / len(watched)
-    line.expect(
-        3000, "svc:heartbeat_available:avg1h", {'svc:heartbeat_available:avg1h{svc="vexy_ai"}': expected}
-    )
+    up, unwatched, down = range(240, 1200, 240), range(1680, 2640, 240), range(1200, 3600, 240)
+    for at in range(240, 3601, 240):
+        series = 'svc:heartbeat_available:bool{svc="vexy_ai"}'
+        known = {} if at in unwatched else {series: float(at in up or at == 3600)}
+        line.expect(at, "svc:heartbeat_available:bool", known)
+    line.missing(2160, "vexy_ai")
+    ups, downs = len(up) + 1, len(set(down) - set(unwatched))
+    expected = {'svc:heartbeat_available:avg1h{svc="vexy_ai"}': ups / (ups + downs)}
+    line.expect(3600, "svc:heartbeat_available:avg1h", expected)
     line.hold()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FOLDER = "kubernetes"
 """Where the manifests go, below the output folder."""
 
-_JOBS = {"exporter": "heartbeat", "sentinel": "sentinel"}
+_JOBS = {"exporter": "heartbeat", "sentinel": "sentinel", "autoheal": "autoheal"}
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LABEL_NAME = re.compile(
     r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", re.ASCII
@@ -82,7 +82,7 @@ class Placement:
 def manifests(files: Mapping[str, str], settings: Settings, placement: Placement) -> dict[str, str]:
     """Return `files` as manifests: path to text, sorted by path.
 
-    `rules/` become PrometheusRules, `prometheus/` the ServiceMonitors of exporter and sentinel, `alertmanager/`
+    `rules/` become PrometheusRules, `prometheus/` the ServiceMonitors of exporter, sentinel and, if there is one, autoheal, `alertmanager/`
     the Secret that an Alertmanager's `configSecret` names, `grafana/dashboards/` ConfigMaps.
 
     Raises:
@@ -97,6 +97,8 @@ def manifests(files: Mapping[str, str], settings: Settings, placement: Placement
             made[f"{stem}.prometheusrule"] = f"{header}\n{_head('PrometheusRule', stem, placement)}{spec}"
         elif folder == "prometheus":
             for part, job in _JOBS.items():
+                if part == "autoheal" and not settings.autoheals:
+                    continue
                 monitor = _head("ServiceMonitor", part, placement, spec=_monitor(part, job, settings))
                 made[f"{part}.servicemonitor"] = f"{header}\n{monitor}"
         elif folder == "alertmanager":
@@ -130,18 +132,19 @@ def _head(kind: str, name: str, placement: Placement, **more: Any) -> str:
 
 
 def _monitor(part: str, job: str, settings: Settings) -> dict[str, Any]:
+    endpoint: dict[str, Any] = {
+        "port": "http",
+        "interval": duration(settings.scrape_interval),
+        # The operator would name the job after the Service; the rules know it by this name.
+        "relabelings": [{"targetLabel": "job", "replacement": job}],
+    }
+    if part == "autoheal" and settings.autoheal_credentials:
+        endpoint["bearerTokenFile"] = settings.autoheal_credentials
     return {
         "selector": {
             "matchLabels": {"app.kubernetes.io/name": "healer", "app.kubernetes.io/component": part}
         },
-        "endpoints": [
-            {
-                "port": "http",
-                "interval": duration(settings.scrape_interval),
-                # The operator would name the job after the Service; the rules know it by this name.
-                "relabelings": [{"targetLabel": "job", "replacement": job}],
-            }
-        ],
+        "endpoints": [endpoint],
     }
 
 
