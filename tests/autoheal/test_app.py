@@ -313,7 +313,7 @@ async def test_it_stops_in_time_and_leaves_its_action_running_but_on_record(auto
     await asyncio.sleep(0.3)
     began = time.monotonic()
     assert await heal.stop() == 0
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 4.0  # two seconds, on a machine that does nothing else
     last = heal.records()[-1]
     assert last["kind"] == "action_interrupted"
     assert len(last["survivors"]) >= 1

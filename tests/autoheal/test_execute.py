@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 from healer.autoheal.execute import ENVIRONMENT, OUTPUT_BYTES, TAIL_BYTES, Executor
 from healer.autoheal.policy import Action, Kind
 
+ID = f"test-{os.getpid()}"
 SHOW = "import json,os,sys; print(json.dumps([sys.argv[1:], dict(os.environ), sys.stdin.read(), os.getcwd(), os.getpgrp() == os.getpid()]))"
 
 
@@ -45,10 +46,10 @@ async def test_a_command_gets_its_exact_arguments_a_fixed_environment_and_the_al
     monkeypatch.setenv("LD_PRELOAD_TEST", "from outside")
     odd = ("$(id)", "a b", "*", "ü", "'\"`", "%s")
     argv = (sys.executable, "-I", "-c", SHOW, *odd)
-    outcome = await executor.run("r1", action(env={"MODE": "warm"}), argv, b'{"labels":{}}')
+    outcome = await executor.run(ID, action(env={"MODE": "warm"}), argv, b'{"labels":{}}')
     args, env, stdin, folder, leads = json.loads(outcome.output)
     assert args == list(odd)
-    expected = {**ENVIRONMENT, "MODE": "warm", "HEALER_ACTION": "restart", "HEALER_ACTION_ID": "r1"}
+    expected = {**ENVIRONMENT, "MODE": "warm", "HEALER_ACTION": "restart", "HEALER_ACTION_ID": ID}
     assert {name: env[name] for name in env if name != "LC_CTYPE"} == expected
     assert (stdin, folder, leads) == ('{"labels":{}}', "/", True)
     assert (outcome.error, outcome.exit_code, outcome.survivors) == ("", 0, ())
@@ -66,12 +67,12 @@ async def test_a_command_gets_its_exact_arguments_a_fixed_environment_and_the_al
     ],
 )
 async def test_a_failure_says_what_failed(executor, argv, error):
-    assert (await executor.run("r1", action(), argv, b"{}")).error == error
+    assert (await executor.run(ID, action(), argv, b"{}")).error == error
 
 
 async def test_output_is_kept_with_its_beginning_and_its_end(executor):
     text = f"echo begin; head -c {OUTPUT_BYTES * 3} /dev/zero | tr '\\0' x; echo; echo the reason >&2"
-    outcome = await executor.run("r1", action(), shell(text), b"{}")
+    outcome = await executor.run(ID, action(), shell(text), b"{}")
     assert outcome.output.endswith("the reason")
     kept = kept_of(outcome)
     assert kept.startswith(b"begin\n")
@@ -81,7 +82,7 @@ async def test_output_is_kept_with_its_beginning_and_its_end(executor):
 
 async def test_a_gigabyte_of_output_keeps_nobody_busy_and_fills_no_disk(executor):
     began = time.monotonic()
-    outcome = await executor.run("r1", action(timeout=60.0), shell("head -c 1G /dev/zero"), b"{}")
+    outcome = await executor.run(ID, action(timeout=60.0), shell("head -c 1G /dev/zero"), b"{}")
     assert outcome.error == ""
     assert time.monotonic() - began < 30.0
     assert len(kept_of(outcome)) < OUTPUT_BYTES + TAIL_BYTES + 100
@@ -89,7 +90,7 @@ async def test_a_gigabyte_of_output_keeps_nobody_busy_and_fills_no_disk(executor
 
 async def test_a_command_that_takes_too_long_is_asked_to_end_with_all_its_children(executor):
     began = time.monotonic()
-    outcome = await executor.run("r1", action(timeout=0.5), shell("sleep 60 & sleep 60"), b"{}")
+    outcome = await executor.run(ID, action(timeout=0.5), shell("sleep 60 & sleep 60"), b"{}")
     assert outcome.error == "took longer than 0.5 s and was ended with TERM"
     assert outcome.survivors == ()
     assert time.monotonic() - began < 2.0
@@ -98,14 +99,14 @@ async def test_a_command_that_takes_too_long_is_asked_to_end_with_all_its_childr
 async def test_one_that_ignores_term_is_killed_after_its_grace_with_its_grandchildren(executor):
     began = time.monotonic()
     stubborn = 'trap "" TERM; (trap "" TERM; sleep 60; sleep 60) & while :; do sleep 1; done'
-    outcome = await executor.run("r1", action(timeout=0.3, grace=0.5), shell(stubborn), b"{}")
+    outcome = await executor.run(ID, action(timeout=0.3, grace=0.5), shell(stubborn), b"{}")
     assert outcome.error == "took longer than 0.3 s, ignored TERM for 0.5 s and was killed"
     assert outcome.survivors == ()
     assert time.monotonic() - began < 4.0
 
 
 async def test_a_child_that_left_the_group_is_named(executor):
-    outcome = await executor.run("r1", action(timeout=0.5), shell("setsid sleep 60 & sleep 60"), b"{}")
+    outcome = await executor.run(ID, action(timeout=0.5), shell("setsid sleep 60 & sleep 60"), b"{}")
     assert len(outcome.survivors) == 1
     assert outcome.survivors[0].endswith(" sleep")
     end_all(outcome)
@@ -113,7 +114,7 @@ async def test_a_child_that_left_the_group_is_named(executor):
 
 async def test_what_a_command_leaves_running_is_named_and_not_waited_for(executor):
     began = time.monotonic()
-    outcome = await executor.run("r1", action(), shell("sleep 60 & exit 0"), b"{}")
+    outcome = await executor.run(ID, action(), shell("sleep 60 & exit 0"), b"{}")
     assert (outcome.error, len(outcome.survivors)) == ("", 1)
     assert time.monotonic() - began < 5.0
     end_all(outcome)
@@ -144,11 +145,11 @@ async def test_a_webhook_posts_the_alert_once_and_follows_nothing(executor, stat
     app.router.add_post("/restart", take)
     async with TestServer(app) as server:
         call = Action("call", Kind.WEBHOOK, url=str(server.make_url("/restart")))
-        outcome = await executor.run("r1", call, (), b'{"status":"firing"}')
+        outcome = await executor.run(ID, call, (), b'{"status":"firing"}')
     assert (outcome.error, outcome.output) == (error, "done")
-    assert seen == [("r1", {"status": "firing"})]
+    assert seen == [(ID, {"status": "firing"})]
 
 
 async def test_a_webhook_that_nobody_answers_is_a_failure(executor, free_port):
     call = Action("call", Kind.WEBHOOK, url=f"http://127.0.0.1:{free_port}/")
-    assert "the request failed" in (await executor.run("r1", call, (), b"{}")).error
+    assert "the request failed" in (await executor.run(ID, call, (), b"{}")).error

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from healer.autoheal.access import Access
     from healer.autoheal.dispatch import Dispatcher
+    from healer.autoheal.record import Recorder
 
 CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 SECONDS = 10.0
@@ -84,18 +85,27 @@ class Ack:
     """The resource /ack."""
 
     def __init__(
-        self, dispatcher: Dispatcher, access: Access, alertmanager: str, *, style: str, icon: str
+        self,
+        dispatcher: Dispatcher,
+        recorder: Recorder,
+        access: Access,
+        alertmanager: str,
+        *,
+        style: str,
+        icon: str,
     ) -> None:
         """Make the resource.
 
         Args:
-            dispatcher: Has the policy and the record.
+            dispatcher: Has the policy.
+            recorder: Puts it on record.
             access: Says who may.
             alertmanager: Its URL, the only one that is ever asked; empty: there is none.
             style: Where the stylesheet is, relative to `/`.
             icon: Where the icon is.
         """
         self._dispatcher = dispatcher
+        self._recorder = recorder
         self._access = access
         self._alertmanager = alertmanager
         self._style = style
@@ -143,25 +153,12 @@ class Ack:
 
     async def _silence(self, request: web.Request, silence: Silence) -> web.Response:
         principal = principal_of(request)
+        facts = {"labels": dict(silence.labels), "duration": silence.duration, "principal": principal}
         try:
             # Before the silence: one that is made without a record would be worse than none.
-            await self._dispatcher.note(
-                Kind.ACK,
-                alertname=silence.labels["alertname"],
-                labels=dict(silence.labels),
-                duration=silence.duration,
-                principal=principal,
-                detail="asked for",
-            )
+            await self._note(silence, detail="asked for", **facts)
             made = await self._ask_alertmanager(silence, principal)
-            await self._dispatcher.note(
-                Kind.ACK,
-                alertname=silence.labels["alertname"],
-                labels=dict(silence.labels),
-                duration=silence.duration,
-                principal=principal,
-                silence_id=made,
-            )
+            await self._note(silence, silence_id=made, **facts)
         except JournalError as error:
             return web.Response(status=503, text=f"{error}\n")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -169,6 +166,10 @@ class Ack:
         if "text/html" in request.headers.get("Accept", ""):
             return self._page("Silenced", f"<p>{escape(made)}</p>")
         return web.json_response({"silence_id": made, "duration": silence.duration, "created_by": principal})
+
+    async def _note(self, silence: Silence, **facts: object) -> None:
+        event = self._recorder.event(Kind.ACK, alertname=silence.labels["alertname"], **facts)
+        await self._recorder.write(event)
 
     async def _ask_alertmanager(self, silence: Silence, principal: str) -> str:
         now = datetime.now(UTC)

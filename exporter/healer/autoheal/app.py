@@ -129,6 +129,7 @@ async def run(listen: Address, config: Path, env: Mapping[str, str], web_config:
         resources.serve_on(app)
         ack = Ack(
             parts.dispatcher,
+            parts.recorder,
             parts.access,
             parts.settings.alertmanager,
             style=console.style,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,11 +13,13 @@ import structlog
 from healer import __version__
 from healer.autoheal import alerts, killswitch
 from healer.autoheal.events import Kind
+from healer.autoheal.execute import Outcome
 from healer.autoheal.gates import Gate, Gates, Key, Refusal, Request, Switches
 from healer.autoheal.journal import JournalError
 from healer.autoheal.recovery import Left, replay
 from healer.autoheal.recovery import request as request_of
 from healer.autoheal.survivors import survivors
+from healer.autoheal.waiting import QUEUE, FullError, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,13 +28,10 @@ if TYPE_CHECKING:
     from healer.autoheal.alerts import Alert, Plan
     from healer.autoheal.events import Event
     from healer.autoheal.execute import Executor
-    from healer.autoheal.policy import Action, Policy
+    from healer.autoheal.policy import Policy
     from healer.autoheal.record import Recorder
     from healer.autoheal.settings import Settings
     from healer.runtime.clock import Anchor, Clock
-
-QUEUE = 100
-"""Requests that may wait; a webhook that does not fit is refused, and Alertmanager sends it again."""
 
 LONGEST_WAIT = 300.0
 """Seconds that a request waits for its turn; what it knew is old by then."""
@@ -41,21 +39,6 @@ LONGEST_WAIT = 300.0
 SELF_TEST_SECONDS = 300.0
 TICK_SECONDS = 1.0
 ALIVE_SECONDS = 15.0
-
-
-class FullError(Exception):
-    """There is no room for what a webhook asks for; try again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A request with all that is needed to carry it out."""
-
-    request: Request
-    action: Action
-    argv: tuple[str, ...]
-    alert: Alert
-    since: float
 
 
 class Dispatcher:
@@ -104,22 +87,15 @@ class Dispatcher:
         self._tested = -SELF_TEST_SECONDS
         self._log = structlog.get_logger(component="autoheal")
 
-    # ---- what is the case --------------------------------------------------------------------------------------
-
     @property
     def kill_switch(self) -> Path:
         """The file that stops everything while it exists."""
-        named = self.policy.kill_switch
-        return self._settings.audit_path.parent / (named or "autoheal.stop")
+        return self._settings.audit_path.parent / (self.policy.kill_switch or "autoheal.stop")
 
     def switches(self) -> Switches:
         """Return the switches as they are at this moment."""
-        return Switches(
-            enabled=self._settings.enabled,
-            dry_run=self._settings.dry_run,
-            killed=killswitch.is_on(self.kill_switch),
-            sound=self._recorder.fault is None,
-        )
+        killed, sound = killswitch.is_on(self.kill_switch), self._recorder.fault is None
+        return Switches(self._settings.enabled, self._settings.dry_run, killed, sound)
 
     @property
     def waiting(self) -> int:
@@ -144,8 +120,6 @@ class Dispatcher:
         await self._recorder.write_or_owe(*dropped)
         self._wake.set()
 
-    # ---- taking in ---------------------------------------------------------------------------------------------
-
     async def receive(self, found: Sequence[Alert]) -> None:
         """Take in the alerts of a webhook; returns when they are on record and before anything is done.
 
@@ -161,7 +135,7 @@ class Dispatcher:
         if beats and len(beats) == len(found):
             return  # a Watchdog comes every few seconds; it proves the pipeline, and is no event
         others = [alert for alert in found if alert.name != alerts.WATCHDOG]
-        plans = [(alert, self._plan(alert, _new_id())) for alert in others]
+        plans = [(alert, self._plan(alert, secrets.token_hex(8))) for alert in others]
         wanted = {plan.answer.key for _, plan in plans if isinstance(plan.answer, Request)}
         if len(wanted - set(self.gates.held)) > QUEUE - len(self._queue):
             raise FullError(f"{len(self._queue)} actions are waiting already")
@@ -218,8 +192,6 @@ class Dispatcher:
             self._queue.remove(waiting)
         self.gates.release(waiting.request)
         return self._recorder.skip(waiting.alert, waiting.request.key, refusal, waiting.request.id)
-
-    # ---- acting ------------------------------------------------------------------------------------------------
 
     async def recover(self, events: Sequence[Event]) -> None:
         """Go on where `events`, the record, end.
@@ -321,7 +293,7 @@ class Dispatcher:
         if self.gates.open_since is not None and not was_open:
             events.append(self._recorder.event(Kind.BREAKER_OPEN, detail=refusal.why))
         if refusal.gate is Gate.DRY_RUN:
-            events.append(self._recorder.about(Kind.ACTION_DRY_RUN, waiting.request, cmd=_shown(waiting)))
+            events.append(self._recorder.about(Kind.ACTION_DRY_RUN, waiting.request, cmd=waiting.shown))
         else:
             events.append(
                 self._recorder.skip(waiting.alert, waiting.request.key, refusal, waiting.request.id)
@@ -333,7 +305,7 @@ class Dispatcher:
         event = self._recorder.about(
             Kind.ACTION_START,
             waiting.request,
-            cmd=_shown(waiting),
+            cmd=waiting.shown,
             alert=asked.alert,
             incident=asked.incident,
             cooldown_sec=asked.cooldown,
@@ -360,11 +332,15 @@ class Dispatcher:
 
     async def _execute(self, waiting: Waiting) -> None:
         alert = msgspec.json.encode(waiting.alert)
-        outcome = await self._executor.run(waiting.request.id, waiting.action, waiting.argv, alert)
+        try:
+            outcome = await self._executor.run(waiting.request.id, waiting.action, waiting.argv, alert)
+        except Exception as error:  # noqa: BLE001  # whatever it is: without an end the target would be held for good
+            self._log.exception("an action broke", id=waiting.request.id)
+            outcome = Outcome(f"autoheal could not run it: {error!r}", 0.0)
         await self._end(
             waiting,
             Kind.ACTION_FAIL if outcome.error else Kind.ACTION_OK,
-            cmd=_shown(waiting),
+            cmd=waiting.shown,
             error=outcome.error,
             exit_code=outcome.exit_code,
             duration_sec=round(outcome.seconds, 3),
@@ -396,8 +372,6 @@ class Dispatcher:
                 why = "autoheal was stopped; what came of the action is not known"
                 await self._end(waiting, Kind.ACTION_INTERRUPTED, error=why, survivors=left)
 
-    # ---- the operator ------------------------------------------------------------------------------------------
-
     async def reset_breaker(self, principal: str) -> bool:
         """Close the breaker for `principal`; return whether it was open.
 
@@ -409,23 +383,7 @@ class Dispatcher:
         await self._recorder.write(self._recorder.event(Kind.BREAKER_RESET, principal=principal))
         return self.gates.reset()
 
-    async def note(self, kind: Kind, **facts: object) -> None:
-        """Put something on record that others did.
-
-        Raises:
-            JournalError: It is not on record.
-        """
-        await self._recorder.write(self._recorder.event(kind, **facts))
-
     def _instant(self, epoch: float) -> float:
         """Return the instant of `epoch` seconds; what claims to be in the future is now."""
         now = self._clock.monotonic()
         return min(now, now - (self._anchor.now() - epoch))
-
-
-def _new_id() -> str:
-    return secrets.token_hex(8)
-
-
-def _shown(waiting: Waiting) -> tuple[str, ...]:
-    return waiting.argv or ("POST", waiting.action.url)

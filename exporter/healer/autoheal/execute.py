@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ TAIL_BYTES = 16 << 10
 SHOWN_CHARS = 1000
 KEEP_FILES = 200
 TRIM_SECONDS = 0.05
+POLL_SECONDS = 0.02
 REAP_SECONDS = 2.0
 """How long a killed command may take to be gone; one that hangs in the kernel is left and reported."""
 
@@ -106,8 +108,16 @@ class Executor:
             with tempfile.TemporaryFile() as stdin:
                 stdin.write(alert)
                 stdin.seek(0)
-                process = await asyncio.create_subprocess_exec(
-                    *argv, stdin=stdin, stdout=output, stderr=output, cwd="/", env=env, start_new_session=True
+                # Not asyncio's own: that one kills a command that still runs when autoheal is stopped.
+                process = await asyncio.to_thread(
+                    subprocess.Popen,
+                    argv,
+                    stdin=stdin,
+                    stdout=output,
+                    stderr=output,
+                    cwd="/",
+                    env=env,
+                    start_new_session=True,
                 )
             failed = await _supervise(process, action, output)
             text = _finish(output)
@@ -122,7 +132,7 @@ class Executor:
         return Outcome(failed, seconds, process.returncode, text, str(path), left)
 
 
-async def _supervise(process: asyncio.subprocess.Process, action: Action, output: int) -> str:
+async def _supervise(process: subprocess.Popen[bytes], action: Action, output: int) -> str:
     """Wait for a command, and end it when it takes too long; return what went wrong, or nothing."""
     trimming = asyncio.create_task(_trim(output))
     try:
@@ -148,23 +158,23 @@ async def _supervise(process: asyncio.subprocess.Process, action: Action, output
         trimming.cancel()
 
 
-async def _gone(process: asyncio.subprocess.Process, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            await process.wait()
-    except TimeoutError:
-        return False
+async def _gone(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while process.poll() is None:
+        if time.monotonic() >= deadline:
+            return False
+        await asyncio.sleep(POLL_SECONDS)
     return True
 
 
-async def _group_gone(process: asyncio.subprocess.Process, seconds: float) -> bool:
+async def _group_gone(process: subprocess.Popen[bytes], seconds: float) -> bool:
     """Wait for the command and all of its group."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if await _gone(process, min(0.05, seconds)) and not _group_lives(process.pid):
-            return True
-        await asyncio.sleep(0.02)
-    return False
+    while process.poll() is None or _group_lives(process.pid):
+        if time.monotonic() >= deadline:
+            return False
+        await asyncio.sleep(POLL_SECONDS)
+    return True
 
 
 def _group_lives(group: int) -> bool:

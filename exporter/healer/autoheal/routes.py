@@ -12,10 +12,10 @@ from aiohttp import web
 
 from healer.autoheal.access import principal_of
 from healer.autoheal.alerts import WebhookError, decode
-from healer.autoheal.dispatch import FullError
 from healer.autoheal.events import encode
 from healer.autoheal.journal import JournalError
 from healer.autoheal.trail import REMEMBERED, Filter
+from healer.autoheal.waiting import FullError
 from healer.runtime.log import Throttle
 from healer.web import sse
 
