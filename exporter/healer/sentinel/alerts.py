@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from healer.truth.blocks import text_fault
+
 HEARTBEAT_MISS = "HeartbeatMiss"
 HEALER_MISS = "HealerMiss"
 WATCHDOG = "Watchdog"
@@ -17,9 +19,6 @@ BLIND = ("HeartbeatBusDown", "HeartbeatUnwatched")
 
 KNOWN = (HEARTBEAT_MISS, HEALER_MISS, WATCHDOG, *BLIND)
 """The alerts that mean something to the sentinel; others are counted and passed over."""
-
-MAX_NAME = 256
-"""The longest `svc` that becomes part of a Redis key."""
 
 EXPIRY_INTERVALS = 3.5
 """An alert that ends this many evaluation intervals after its last evaluation, or later, expired.
@@ -79,9 +78,8 @@ class Alert:
 
     @property
     def ignored(self) -> bool:
-        """Whether it means a service but names none that can become part of a Redis key."""
-        named = 0 < len(self.svc) <= MAX_NAME and self.svc.isprintable()
-        return self.name == HEARTBEAT_MISS and not named
+        """Whether it means a service but names none that a truth could."""
+        return self.name == HEARTBEAT_MISS and text_fault(self.svc) is not None
 
     @property
     def proven(self) -> bool:

@@ -88,6 +88,10 @@ class Receiver:
         webhook = decode(body, repeat)
         for alert in webhook.alerts:
             self._counts.alert(alert)
+            if alert.ignored and (held := self._throttle.admit("name")) is not None:
+                self._log.warning(
+                    "alert passed over: no truth could name its service", svc=alert.svc[:256], held_back=held
+                )
         await self._delivery.deliver(webhook)
 
     async def _hurry(self, _: web.Application) -> None:
