@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DAY = 86_400.0
-UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
-"""Unicode categories that end a line or cannot be encoded: no name in a label, a channel or a file has them."""
+LONGEST_NAME = 256
+LONGEST_TEXT = 4096
+"""Characters of what is no name: a channel, a URL."""
 LOST = "\ufffd"
 """What decoders put where they found no character; Prometheus refuses rules that hold it."""
 LIKE_ENOUGH = 0.75
@@ -139,12 +140,12 @@ class Block:
             return None
         return Given(float(value), self.at(key))  # type: ignore[arg-type]  # seconds_fault lets numbers through only
 
-    def text(self, key: str, expected: str) -> Given[str] | None:
-        """Return a name: text that is not empty and holds nothing unprintable."""
+    def text(self, key: str, expected: str, longest: int = LONGEST_NAME) -> Given[str] | None:
+        """Return a name: text that is not empty, not longer than `longest`, and holds nothing unprintable."""
         if key not in self.members:
             return None
         value = self.members[key]
-        fault = text_fault(value)
+        fault = text_fault(value, longest)
         if fault is not None:
             self.wrong(key, expected, fault)
             return None
@@ -203,18 +204,34 @@ def seconds_fault(value: object, upto: float) -> tuple[str, str] | None:
     return None
 
 
-def text_fault(value: object) -> str | None:
-    """Return what to do if `value` cannot be a name, else None."""
+def text_fault(value: object, longest: int = LONGEST_NAME) -> str | None:
+    """Return what to do if `value` cannot be a name, else None.
+
+    What passes is carried by every part alike: labels, channels, events, Redis keys, files and pages. What does
+    not show is refused: with it two names look the same, and one reads as another.
+    """
     if not isinstance(value, str):
         return "Write it in double quotes."
     if not value.strip():
         return "It must not be empty."
     if value != value.strip():
         return "Remove the space around it."
-    if any(unicodedata.category(char) in UNPRINTABLE for char in value):
-        return "Remove the control characters."
+    if len(value) > longest:
+        return f"Shorten it to {longest} characters; it has {len(value)}."
+    return _character_fault(value)
+
+
+def _character_fault(value: str) -> str | None:
     if LOST in value:
         return (
             "Remove U+FFFD, which stands for text that was lost: Prometheus takes it for a broken encoding."
         )
-    return None
+    if value.isprintable():
+        return None
+    char = next(char for char in value if not char.isprintable())
+    category = unicodedata.category(char)
+    if category in {"Cc", "Cs", "Zl", "Zp"}:
+        return "Remove the control characters."
+    if category == "Zs":
+        return f"Write a plain space for U+{ord(char):04X}."
+    return f"Remove U+{ord(char):04X}, which does not show."

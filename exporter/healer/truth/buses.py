@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import redis
 
-from healer.truth.blocks import Given, alike, text_fault
+from healer.truth.blocks import LONGEST_TEXT, Given, alike, text_fault
 from healer.truth.document import Members
 from healer.truth.model import Bus
 from healer.truth.problems import path_text, quoted, shown
@@ -55,7 +55,7 @@ def resolve(root: Block, uses: Sequence[Use], problems: Problems) -> tuple[tuple
 
 def redis_url(block: Block, key: str) -> Given[str] | None:
     """Return the Redis URL at `key` of a block; None if it is absent or, noted, wrong."""
-    url = block.text(key, EXPECTED_URL)
+    url = block.text(key, EXPECTED_URL, LONGEST_TEXT)
     if url is None:
         return None
     fault = url_fault(url.value)
@@ -158,7 +158,12 @@ def _by_name(name: str, uses: Sequence[Use], problems: Problems) -> Bus | None:
 def _idle(name: str, declared: Block, problems: Problems) -> Bus | None:
     value = declared.members[name]
     url = value.get("url") if isinstance(value, Members) else value
-    if isinstance(url, str) and text_fault(url) is None and text_fault(name) is None and not url_fault(url):
+    if (
+        isinstance(url, str)
+        and text_fault(url, LONGEST_TEXT) is None
+        and text_fault(name) is None
+        and not url_fault(url)
+    ):
         return Bus(name, url, path_text(declared.at(name, "url")))
     problems.warn(
         declared.at(name),

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from healer.truth import buses, document, timing, wiring
-from healer.truth.blocks import Block, Environment, Given, alike, text_fault
+from healer.truth.blocks import LONGEST_TEXT, Block, Environment, Given, alike, text_fault
 from healer.truth.canonical import digest
 from healer.truth.model import Bus, Service, Truth
 from healer.truth.monitor import read_monitor
@@ -165,7 +165,7 @@ def _severity(block: Block) -> Given[str]:
 
 
 def _runbook(block: Block) -> Given[str] | None:
-    given = block.text("runbook_url", "a URL")
+    given = block.text("runbook_url", "a URL", LONGEST_TEXT)
     if given is not None and not WEB_URL.fullmatch(given.value):
         block.wrong("runbook_url", "a URL such as https://wiki.example/rss_agg")
         return None

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from healer.truth.blocks import Block, Given, alike, first, text_fault
+from healer.truth.blocks import LONGEST_TEXT, Block, Given, alike, first, text_fault
 from healer.truth.document import Members
 from healer.truth.problems import path_text, shown
 
@@ -55,7 +55,7 @@ def read_bus(entry: Block) -> Given[str]:
 
 def read_channel(entry: Block, key: str = "key") -> Given[str] | None:
     """Return a channel that can be subscribed to exactly; None if it is absent or, noted, wrong."""
-    channel = entry.text(key, "a channel such as rss_agg:heartbeat")
+    channel = entry.text(key, "a channel such as rss_agg:heartbeat", LONGEST_TEXT)
     if channel is not None and WILDCARDS.search(channel.value):
         entry.wrong(key, "one exact channel", "Healer subscribes without patterns: list each channel.")
         return None
@@ -144,7 +144,8 @@ def _watch(
         problems.error(services.at(name), shown(name), "a service's name that a label can hold", fault)
         return None
     if fault is not None:
-        problems.error(channel.path, shown(channel.value), "a channel that starts with its service's name")
+        expected = "a channel that starts with its service's name"
+        problems.error(channel.path, shown(channel.value), expected, fault if name else "")
         return None
     block = services.block(name)
     if not claimants and read_channel(block.block("heartbeat"), "channel"):
