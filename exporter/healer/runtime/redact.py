@@ -10,6 +10,8 @@ def safe_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
-        return urlunsplit((parts.scheme, host, parts.path, "", ""))
+        shown = urlunsplit((parts.scheme, host, parts.path, "", ""))
     except ValueError:
         return "<unreadable URL>"
+    # Before an empty host urlunsplit leaves the slashes out: unix:///run/redis.sock.
+    return shown.replace(":/", ":///", 1) if parts.scheme == "unix" and not host else shown
