@@ -177,3 +177,46 @@ async def test_another_replica_s_beat_is_no_proof_of_hearing(redis_server, liste
         await publish(server.url, "healer:heartbeat", '{"svc":"healer","i":1,"ts":1,"id":"other"}')
         await asyncio.sleep(0.05)  # a foreign beat every 50 ms, faster than own beats would come
     assert not mute.listener.up
+
+
+async def test_an_outage_of_hours_is_waited_out(listening, monkeypatch, free_port) -> None:
+    attempts = 0
+    real_sleep = asyncio.sleep
+
+    async def no_sleep(_: float) -> None:
+        nonlocal attempts
+        attempts += 1
+        await real_sleep(0)
+
+    monkeypatch.setattr("healer.beats.bus.asyncio.sleep", no_sleep)
+    ears = await listening(f"redis://127.0.0.1:{free_port}", service("mesh"))
+    while attempts < 1100:  # redis-py's backoff overflows at the 1023rd failure
+        await real_sleep(0.001)
+    assert not ears.listener.up
+
+
+async def test_what_is_no_redis_is_an_error_and_not_the_end(listening) -> None:
+    async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            writer.write(b":1\r\n" * 8)
+        writer.close()
+
+    server = await asyncio.start_server(odd, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with structlog.testing.capture_logs() as lines:
+        ears = await listening(f"redis://127.0.0.1:{port}", service("mesh"))
+        await until(lambda: lines)
+    assert not ears.listener.up
+    assert lines[0]["event"] == "cannot hear"
+    server.close()
+
+
+async def test_a_listener_that_was_let_go_touches_no_slot(redis_server, listening) -> None:
+    server = await redis_server()
+    ears = await listening(server.url, service("mesh"))
+    await until(lambda: ears.listener.up)
+    ears.listener.let_go()
+    slot = ears.slot("mesh")
+    slot.listen(123.0)
+    ears.listener.close_eyes()
+    assert slot.since == 123.0

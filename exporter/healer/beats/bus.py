@@ -36,6 +36,9 @@ REST_SECONDS = 0.02
 BUSY = 500
 """A batch of so many messages says that more are waiting: no rest then, or it would be the bottleneck."""
 
+MOST_FAILURES = 10
+"""Failures from which on the pauses grow no more."""
+
 COMPLAINT_SECONDS = 60.0
 """A bus that stays away, or keeps carrying messages that are no beats, is logged this often at most."""
 
@@ -104,7 +107,8 @@ class BusListener:
             finally:
                 self.close_eyes()
             failures = 0 if was_up else failures + 1
-            await asyncio.sleep(backoff.compute(failures))
+            # redis-py's backoff is a power of the count: an outage of an hour would overflow it.
+            await asyncio.sleep(backoff.compute(min(failures, MOST_FAILURES)))
 
     async def _session(self) -> None:
         """Connect, subscribe and listen, until something fails."""
@@ -204,6 +208,11 @@ class BusListener:
             self._log.warning(
                 "cannot hear", error=str(error) or type(error).__name__, down_sec=round(away, 1)
             )
+
+    def let_go(self) -> None:
+        """Leave the slots to another listener: whatever this one still does touches them no more."""
+        self.close_eyes()
+        self._slots, self._sinks = {}, {}
 
     def close_eyes(self) -> None:
         """Show the bus as down and nothing on it as watched."""

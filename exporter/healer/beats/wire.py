@@ -29,6 +29,9 @@ CHUNK = 1000
 
 READ_BYTES = 1 << 18
 
+PARTS = 3
+"""Of whatever a subscriber receives: kind, channel, and payload or count."""
+
 
 class Wire:
     """One connection to one Redis server, in subscriber mode."""
@@ -74,7 +77,7 @@ class Wire:
         """Wait for the next reply and return it with all others that have arrived, in order.
 
         Raises:
-            RedisError: The server closed the connection, or answered with an error.
+            RedisError: The server closed the connection, answered with an error, or sent what is no message.
             OSError: The connection broke.
         """
         replies: list[list[Any]] = []
@@ -86,6 +89,8 @@ class Wire:
             while (reply := self._parser.gets()) is not None:
                 if isinstance(reply, RedisError):
                     raise reply
+                if type(reply) is not list or len(reply) != PARTS or type(reply[1]) is not bytes:
+                    raise InvalidResponse("the server sends what no subscriber expects; is it Redis?")
                 replies.append(reply)
         return replies
 

@@ -99,7 +99,7 @@ class Wiring:
         return listener
 
     def _drop(self, name: str) -> None:
-        self.listeners.pop(name).close_eyes()
+        self.listeners.pop(name).let_go()
         ending = asyncio.create_task(end([self._tasks.pop(name)]))
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
