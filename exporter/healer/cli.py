@@ -108,6 +108,7 @@ def main(log_level: str) -> None:
     The truth in Redis is read at TRUTH_REDIS_URL, else REDIS_URL, else redis://system-redis:6379, under the key
     TRUTH_REDIS_KEY, by default truth:doc.
     """
+    process.end_on_hangup()
     log.configure(log_level.upper())
 
 

@@ -78,6 +78,25 @@ def test_a_hangup_before_there_is_anything_to_reload_is_no_death_and_no_child_ig
     assert process.returncode == 0
 
 
+def test_a_hangup_while_a_daemon_is_imported_is_no_death() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "healer", "exporter", "--listen", "127.0.0.1:0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "REDIS_URL": "redis://127.0.0.1:1"},
+    )
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if "aiohttp" in line:
+            process.send_signal(signal.SIGHUP)
+        if "event=serving" in line:
+            break
+    process.kill()
+    process.communicate()
+    assert "event=serving" in lines[-1]
+
+
 def test_what_libraries_log_has_the_form_of_our_own_lines() -> None:
     _, errors = start("foreign").communicate(timeout=20)
     (line,) = errors.splitlines()

@@ -45,6 +45,12 @@ def run(daemon: Coroutine[Any, Any, int]) -> int:
         return runner.run(_equipped(daemon))
 
 
+def end_on_hangup() -> None:
+    """Undo what `healer.__main__` did for daemons: any other command ends with its terminal."""
+    if callable(signal.getsignal(signal.SIGHUP)):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 async def _equipped(daemon: Coroutine[Any, Any, int]) -> int:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(Threads())
