@@ -293,6 +293,15 @@ async def test_a_new_outage_after_one_that_lapsed_is_reported_as_such(guard) -> 
     assert guard.said == ["heartbeat_miss", "heartbeat_ok", "heartbeat_miss"]
 
 
+async def test_an_outage_that_is_repeated_after_it_was_taken_for_over_is_an_outage_again(guard) -> None:
+    # A silence in Alertmanager ended, and the service is as dead as it was.
+    begun = guard.machine.wall()
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", begun, 0.0))
+    await guard.pass_time(LAPSE + PATIENCE + 30)
+    await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", begun, 0.0, evaluated=guard.machine.wall()))
+    assert guard.said == ["heartbeat_miss", "heartbeat_ok", "heartbeat_miss"]
+
+
 async def test_an_outage_that_is_repeated_after_all_goes_on(guard) -> None:
     begun = guard.machine.wall()
     await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", begun, 0.0))

@@ -27,6 +27,12 @@ def test_a_firing_of_the_incident_that_is_over_is_stale() -> None:
     assert fired(over, 100.0) == over
 
 
+def test_an_alert_seen_firing_long_after_its_end_was_believed_has_not_ended() -> None:
+    over = resolved(MISSING, 150.0, proven=True)
+    assert fired(over, 100.0, evaluated=160.0) == over
+    assert fired(over, 100.0, evaluated=200.0).out
+
+
 def test_an_end_from_before_the_newest_incident_is_stale() -> None:
     newer = fired(MISSING, 200.0)
     assert resolved(newer, 150.0, proven=True) == newer

@@ -155,3 +155,22 @@ async def test_the_death_of_alertmanager_is_heard_and_nothing_is_said_twice(
         ("healer_ok", "healer"),
         ("heartbeat_ok", "rss_agg"),
     ]
+
+
+async def test_a_return_that_a_crashed_alertmanager_forgot_to_tell_is_known_and_so_is_the_next_death(
+    pipeline, sentinel, channel
+) -> None:
+    services, heard, _, _, alertmanager, _ = await pipeline(sentinel, channel)
+    await asyncio.sleep(TIMEOUT)
+    services.alive.remove("rss_agg")
+    await until(lambda: heard.raw)
+    await alertmanager.kill()
+    services.alive.add("rss_agg")
+    await asyncio.sleep(2 * TIMEOUT)
+    await alertmanager.restart()
+    # Three repeats of 6 s until it counts as over, and as long as a dead service takes to be missed.
+    await until(lambda: ("heartbeat_ok", "rss_agg") in heard.events(), 60.0)
+    services.alive.remove("rss_agg")
+    await until(lambda: heard.events()[-1:] == [("heartbeat_miss", "rss_agg")])
+    said = [type_ for type_, svc in heard.events() if svc == "rss_agg"]
+    assert said == ["heartbeat_miss", "heartbeat_ok", "heartbeat_miss"]

@@ -12,6 +12,9 @@ import math
 import msgspec
 from msgspec.structs import replace
 
+STILL_SECONDS = 30.0
+"""An alert seen firing so long after its end was believed has not ended; by less, two Prometheus may disagree."""
+
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is remembered of one service, or of the monitor itself.
@@ -42,12 +45,12 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def fired(record: Record, starts_at: float, evaluated: float | None = None) -> Record:
     """Return the record after an alert that fires since `starts_at` and was last seen firing at `evaluated`."""
+    seen = max(starts_at, evaluated or starts_at)
     if record.missing:
-        seen = max(starts_at, evaluated or starts_at)
         record = replace(record, since=max(record.since, starts_at))
         refuted = record.owed is not None and seen > record.owed
         return replace(record, owed=None, lapsed=False) if refuted else record
-    if starts_at < record.ended:
+    if starts_at < record.ended and seen < record.ended + STILL_SECONDS:
         return record
     return replace(record, missing=True, since=starts_at, owed=None)
 

@@ -16,7 +16,6 @@ from healer.runtime.log import Throttle
 from healer.sentinel.alerts import WebhookError, decode, number
 from healer.sentinel.delivery import NotReadyError
 from healer.sentinel.ledger import LedgerDownError
-from healer.web.face import foreign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,9 +100,9 @@ class Receiver:
 
 
 def _refusal(request: web.Request) -> tuple[int, str] | None:
-    """Return the answer to what a browser may send on behalf of another site's page, else None."""
-    if foreign(request):
-        return 403, "a page of another site may not say what is missing"
+    """Return the answer to what a browser may send on behalf of some site's page, else None."""
+    if "Origin" in request.headers:
+        return 403, "a page in a browser may not say what is missing"
     if request.content_type != "application/json":
         return 415, "expected Content-Type: application/json, as Alertmanager sends"
     return None
