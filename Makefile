@@ -20,7 +20,7 @@ demo: $(STAMP) ## the whole story on real servers; ONCE=1 ends it with a verdict
 	@$(BIN)/healer demo $(if $(ONCE),--once)
 
 .PHONY: check
-check: $(STAMP) ## format, lint, types, layers, docstrings, stale bundle
+check: $(STAMP) ## format, lint (docstrings too), types, layers, stale bundle
 	@scripts/check
 
 .PHONY: test
@@ -30,6 +30,11 @@ test: $(STAMP) ## everything that has to hold, with real servers
 .PHONY: test-browser
 test-browser: $(STAMP) ## the pages in a real Chromium, which has to be installed
 	@HEALER_CHROMIUM="$(HEALER_CHROMIUM)" scripts/test-browser
+
+.PHONY: bench
+bench: $(STAMP) ## what the hot paths cost, beside what one would write without them
+	@$(BIN)/python bench/exporter.py
+	@$(BIN)/python bench/rules.py --sizes 100 1000 10000
 
 .PHONY: bundle
 bundle: $(STAMP) ## render truth.json into rules/, promtool-tests/, prometheus/, alertmanager/
