@@ -179,6 +179,7 @@ async def measure(shape: str, number: int, dead: int, seconds: float, release: s
                         session, server.url, "max(prometheus_rule_group_last_duration_seconds)"
                     )
                     durations += found
+                used = await sample(session, server.url, f"rate({CPU}[{max(15, seconds / 2):.0f}s])")
                 missed = await sample(
                     session, server.url, "sum(prometheus_rule_group_iterations_missed_total)"
                 )
