@@ -74,7 +74,7 @@ class Exporter:
         return samples
 
     async def until(
-        self, condition: Callable[[dict[str, float]], object], seconds: float = 5.0
+        self, condition: Callable[[dict[str, float]], object], seconds: float = 20.0
     ) -> dict[str, float]:
         """Scrape until `condition` holds of the samples; return them."""
         start = time.monotonic()
