@@ -9,6 +9,9 @@ import time
 import pytest
 from aiohttp import ClientSession, ClientTimeout
 
+from healer.autoheal.app import StartError, run
+from healer.web.listen import Address
+
 from .conftest import NEVER, OTHER_TOKEN, TOKEN, alert, policy, until, webhook
 
 REPLACED = """
@@ -282,6 +285,15 @@ async def refused(autoheal, *args, **given) -> str:
 
 async def test_it_refuses_to_go_live_without_a_token(autoheal) -> None:
     assert "AUTOHEAL_TOKEN_FILE is not set" in await refused(autoheal, REPLACED, token=None)
+
+
+async def test_it_refuses_two_ways_of_logging_in(tmp_path) -> None:
+    config, hashed = tmp_path / "web.yml", "$2b$04$" + "a" * 53
+    config.write_text(f"basic_auth_users: {{me: {hashed}}}\n")
+    with pytest.raises(StartError, match="basic_auth_users and AUTOHEAL_TOKEN_FILE"):
+        await run(
+            Address("127.0.0.1", 0), tmp_path / "autoheal.yml", {"AUTOHEAL_TOKEN_FILE": "tokens"}, config
+        )
 
 
 async def test_everything_wrong_at_the_start_is_one_message_without_a_traceback(autoheal) -> None:

@@ -25,6 +25,7 @@ from healer.autoheal.tokens import TokenError, Tokens
 from healer.autoheal.trail import Trail
 from healer.runtime import daemon
 from healer.runtime.clock import Anchor, SystemClock
+from healer.web.config import load as load_web_config
 from healer.web.face import Face, application, process_registry
 from healer.web.listen import Address, serving
 
@@ -120,6 +121,11 @@ async def run(listen: Address, config: Path, env: Mapping[str, str], web_config:
         WebConfigError: `web_config` cannot be used.
     """
     log = structlog.get_logger(component="autoheal")
+    if env.get("AUTOHEAL_TOKEN_FILE") and web_config is not None and load_web_config(web_config).users:
+        raise StartError(
+            f"{web_config}: basic_auth_users and AUTOHEAL_TOKEN_FILE cannot both be asked for in one request."
+            " Remove the users: a browser logs in with a token's name, and the token as password."
+        )
     parts = Autoheal(config, env)
     try:
         app = application(_face(parts), max_body=routes.MAX_BODY)
