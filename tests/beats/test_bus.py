@@ -137,6 +137,16 @@ async def test_a_new_assignment_subscribes_the_difference_only(redis_server, lis
     assert ears.listener.reconnects == 0
 
 
+async def test_a_service_that_is_removed_and_added_at_once_is_watched(redis_server, listening) -> None:
+    server = await redis_server()
+    ears = await listening(server.url, service("mesh"), service("massive"))
+    await until(lambda: ears.listener.up)
+    ears.assign(service("massive"))
+    ears.assign(service("massive"), service("mesh"))  # before the listener had its turn
+    assert ears.slot("mesh").since is None
+    await until(lambda: ears.slot("mesh").since is not None)
+
+
 async def test_a_renamed_service_on_the_same_channel_is_watched_from_now(redis_server, listening) -> None:
     server = await redis_server()
     ears = await listening(server.url, service("mesh"))

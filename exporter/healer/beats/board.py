@@ -123,7 +123,3 @@ class Board:
             slot = old.get(key) or Slot(service)
             slot.service = service
             self._slots[key] = slot
-
-    def on_bus(self, bus: str) -> dict[str, Slot]:
-        """Return the slots of one bus by channel."""
-        return {slot.service.channel: slot for slot in self._slots.values() if slot.service.bus == bus}

@@ -172,16 +172,19 @@ class BusListener:
 
     async def _follow(self, wire: Wire) -> None:
         """Subscribe what was assigned, now and whenever the assignment changes."""
-        subscribed: set[bytes] = set()
+        known: dict[bytes, Slot | Loopback] = {}
         while True:
             self._steer.clear()
-            wanted = set(self._sinks)
-            own = {self.identity.channel.encode()}
-            await wire.send("UNSUBSCRIBE", subscribed - wanted)
+            wanted = self._sinks
+            # A channel whose sink is new is subscribed again, even if it never was let go: the confirmation is
+            # what tells the sink that it is listened to.
+            fresh = {channel for channel, sink in wanted.items() if known.get(channel) is not sink}
+            own = {self.identity.channel.encode()} & fresh
+            await wire.send("UNSUBSCRIBE", known.keys() - wanted.keys())
             # The own channel comes first: hearing has to be proven while a long list is still under way.
-            await wire.send("SUBSCRIBE", own - subscribed)
-            await wire.send("SUBSCRIBE", wanted - subscribed - own)
-            subscribed = wanted
+            await wire.send("SUBSCRIBE", own)
+            await wire.send("SUBSCRIBE", fresh - own)
+            known = wanted
             await self._steer.wait()
 
     async def _guard(self, pulse: Pulse) -> None:
