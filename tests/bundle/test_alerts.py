@@ -38,8 +38,11 @@ def test_a_miss_says_who_how_late_and_what_was_allowed(timeline: Callable[..., T
     line.hold()
 
 
-def test_the_watchdog_carries_the_time(timeline: Callable[..., Timeline]) -> None:
+def test_the_watchdog_carries_the_time_and_the_names_of_the_missing(
+    timeline: Callable[..., Timeline],
+) -> None:
     line = timeline(end=120)
+    line.service("rss_agg", watch=1, seen=60)
     line.alert(
         100,
         "Watchdog",
@@ -48,6 +51,7 @@ def test_the_watchdog_carries_the_time(timeline: Callable[..., Timeline]) -> Non
             "summary": "The alerting pipeline works.",
             "description": "Always firing; its absence means that Prometheus or Alertmanager is gone.",
             "beat": "100.000",
+            "missing": "rss_agg\n",
             "runbook_url": f"{RUNBOOKS}/Watchdog.md",
         },
     )
