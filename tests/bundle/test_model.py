@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.bundle.replay import judged
-from tests.bundle.world import BRISK, SLOW, USUAL, Life, Pace, Span, World
+from tests.bundle.world import BRISK, DAWN, SLOW, USUAL, Life, Pace, Span, World
 from tests.bundle.worlds import told, worlds
 
 PACES = pytest.mark.parametrize("pace", [BRISK, USUAL, SLOW], ids=lambda pace: pace.name)
@@ -60,6 +60,32 @@ def test_a_dead_service_is_missing_in_time_if_one_replica_watches_and_the_others
                 if at > due:
                     assert late.get(service.name), f"{service.name} at {at}\n{told(sad)}"
                     assert abs(late[service.name] - (at - last)) <= 1, f"{service.name} at {at}\n{told(sad)}"
+
+    hold()
+
+
+@PACES
+def test_a_miss_counts_from_the_newest_beat_that_any_evaluation_saw_also_by_replicas_long_gone(
+    pace: Pace,
+) -> None:
+    @thorough
+    @given(worlds(pace))
+    def hold(world: World) -> None:
+        right_clocks = replace(world, replicas=tuple(right(life) for life in world.replicas))
+        verdicts = judged(right_clocks, closed=True)
+        for service in world.services:
+            missing = False
+            shown = 0.0
+            for at, late in verdicts.items():
+                for scrapes in right_clocks.scrapes:
+                    newest = next((each for each in reversed(scrapes) if each.at <= at), None)
+                    if newest and newest.services:
+                        shown = max(shown, newest.services[service.name].last_seen)
+                if service.name in late and not missing and shown:
+                    assert at + DAWN - late[service.name] == shown, (
+                        f"{service.name} at {at}\n{told(right_clocks)}"
+                    )
+                missing = service.name in late
 
     hold()
 
