@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml requirements.lock
 	@scripts/setup "$(PYTHON)"
@@ -30,6 +30,14 @@ test: $(STAMP) ## everything that has to hold, with real servers
 .PHONY: test-browser
 test-browser: $(STAMP) ## the pages in a real Chromium, which has to be installed
 	@HEALER_CHROMIUM="$(HEALER_CHROMIUM)" scripts/test-browser
+
+.PHONY: mutants
+mutants: $(STAMP) ## faults put into the rules, each of which a test must catch
+	@scripts/mutants
+
+.PHONY: test-autoheal-kills
+test-autoheal-kills: $(STAMP) ## autoheal killed at 50 random points
+	@AUTOHEAL_KILLS=50 $(BIN)/python -m pytest --quiet tests/autoheal/test_kills.py
 
 .PHONY: bench
 bench: $(STAMP) ## what the hot paths cost, beside what one would write without them
