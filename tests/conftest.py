@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +19,11 @@ from healer.stack.servers import MissingServersError, Servers, find
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+
+# A shell that starts the tests in its background has them ignore these, and so would whatever they start.
+for number in (signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 # A machine that is busy with real servers is no reason to call an example slow.
 hypothesis.settings.register_profile("healer", deadline=None)
