@@ -9,7 +9,9 @@ import time
 import structlog
 from redis.asyncio import Redis
 
+from healer.beats.cadence import cadence
 from healer.beats.decode import Invalid
+from healer.truth.model import Service
 
 from .conftest import service, until
 from .proxy import Proxy
@@ -134,6 +136,20 @@ async def test_a_new_assignment_subscribes_the_difference_only(redis_server, lis
         (subscriber,) = await redis.client_list(_type="pubsub")
     assert [count for _, count in counted] == [1, 0, 1]
     assert subscriber["sub"] == "3"
+    assert ears.listener.reconnects == 0
+
+
+async def test_a_faster_service_on_the_bus_is_no_reason_to_call_it_deaf(redis_server, listening) -> None:
+    server = await redis_server()
+    ears = await listening(server.url, service("mesh"))
+    slow = Service(name="slow", bus="test", channel="slow:heartbeat", interval=10.0, timeout=60.0)
+    ears.listener.assign({}, cadence([slow], interval=10.0))
+    await until(lambda: ears.listener.up)
+    await asyncio.sleep(1.0)  # older by now than the faster rhythm allows
+    ears.assign(service("mesh"))
+    await until(lambda: ears.slot("mesh").since is not None)
+    await asyncio.sleep(1.0)  # time enough to be called deaf
+    assert ears.listener.up
     assert ears.listener.reconnects == 0
 
 

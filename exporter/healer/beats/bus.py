@@ -71,6 +71,7 @@ class BusListener:
         self._sinks: dict[bytes, Slot | Loopback] = {}
         self._cadence = Cadence(1.0, 2.0)
         self._steer = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._connected_before = False
         self._heard = 0.0
         self._down_since: float | None = clock.monotonic()
@@ -90,7 +91,11 @@ class BusListener:
         own = self.identity.channel
         self._sinks = {channel.encode(): slot for channel, slot in slots.items()}
         self._sinks[own.encode()] = Loopback(self.identity.replica, self._prove, slots.get(own))
+        if cadence.deaf_after < self._cadence.deaf_after:
+            # The beat under way keeps the old, slower rhythm: only the next can be late by the new one.
+            self._heard = max(self._heard, self._clock.monotonic())
         self._cadence = cadence
+        self._hurry.set()
         self._steer.set()
 
     async def run(self) -> None:
@@ -123,7 +128,7 @@ class BusListener:
                 self._read(wire),
                 self._follow(wire),
                 self._guard(pulse),
-                pulse.run(lambda: self._cadence.period),
+                pulse.run(lambda: self._cadence.period, self._hurry),
             )
         finally:
             await wire.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,12 +61,15 @@ class Pulse:
             protocol=2,
         )
 
-    async def run(self, period: Callable[[], float]) -> None:
-        """Publish now and every `period()` seconds, until cancelled."""
+    async def run(self, period: Callable[[], float], hurry: asyncio.Event) -> None:
+        """Publish now, every `period()` seconds and whenever `hurry` is set, until cancelled."""
         try:
             while True:
+                hurry.clear()
                 await self._publish()
-                await asyncio.sleep(period())
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(period()):
+                        await hurry.wait()
         finally:
             await self._redis.aclose()
 
