@@ -114,7 +114,7 @@ class _Demo:
         settings = "".join(f"{name}={value} " for name, value in client.environment.items())
         return [
             "",
-            f"Prometheus    {world.prometheus.url}/alerts",
+            f"Prometheus    {world.prometheus.url}",
             f"Alertmanager  {world.alertmanager.url}/",
             f"exporter      {world.exporter.url}/metrics",
             f"sentinel      {world.sentinel.url}/",
