@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 
-# A shell that starts the tests in its background has them ignore these, and so would whatever they start.
-for number in (signal.SIGINT, signal.SIGQUIT):
+# Under nohup, or in a shell's background, the tests are told to ignore these, and so would be whatever they start.
+for number, usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
     if signal.getsignal(number) is signal.SIG_IGN:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(number, usual)
 
 # A machine that is busy with real servers is no reason to call an example slow.
 hypothesis.settings.register_profile("healer", deadline=None)
