@@ -58,21 +58,11 @@ async def outage(process: Process) -> None:
 
 
 @pytest.mark.timeout(180)
-async def test_prometheus(servers: Servers, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["prometheus", "alertmanager"])
+async def test_a_part_of_the_pipeline(servers: Servers, tmp_path: Path, part: str) -> None:
     async with missing(servers, tmp_path) as world:
         mark = world.events.mark()
-        await outage(world.prometheus)
-        await world.events.wait("healer_ok", "healer", within=PATIENCE_SECONDS, since=mark)
-        assert published(world, mark) == HEALER
-        assert logged(world.sentinel, "watchdog silent") == 1
-        assert logged(world.sentinel, "watchdog back") == 1
-
-
-@pytest.mark.timeout(180)
-async def test_alertmanager(servers: Servers, tmp_path: Path) -> None:
-    async with missing(servers, tmp_path) as world:
-        mark = world.events.mark()
-        await outage(world.alertmanager)
+        await outage(world.processes[part])
         await world.events.wait("healer_ok", "healer", within=PATIENCE_SECONDS, since=mark)
         assert published(world, mark) == HEALER
         assert logged(world.sentinel, "watchdog silent") == 1
