@@ -30,6 +30,7 @@ from healer.demo.command import demo as play_demo
 from healer.exporter.app import run as run_exporter
 from healer.runtime import log, process
 from healer.sentinel.app import run as run_sentinel
+from healer.sentinel.settings import SettingsError
 from healer.stack.servers import MissingServersError
 from healer.stack.servers import find as find_servers
 from healer.truth import report
@@ -87,7 +88,7 @@ def _daemon(run: Daemon, listen: Address, web_config: Path | None) -> NoReturn:
     try:
         place = location(os.environ)
         sys.exit(process.run(run(listen, place.url, place.key, os.environ, web_config)))
-    except (ListenError, StoreError, WebConfigError) as error:
+    except (ListenError, StoreError, WebConfigError, SettingsError) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -124,7 +125,10 @@ def exporter(listen: Address, web_config: Path | None) -> None:
 @_listen_option("127.0.0.1:9878")
 @_web_config_option
 def sentinel(listen: Address, web_config: Path | None) -> None:
-    """Turn Alertmanager's webhooks into events on Redis, and notice when they stop."""
+    """Turn Alertmanager's webhooks into events on Redis, and notice when they stop.
+
+    Reads SENTINEL_TOKEN_FILE: lines of NAME TOKEN, one of which a webhook has to bring.
+    """
     _daemon(run_sentinel, listen, web_config)
 
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from healer.autoheal.tokens import TokenError, Tokens
+from healer.web.tokens import TokenError, Tokens
 
 from .conftest import TOKEN, alert, policy
 

@@ -226,13 +226,18 @@ async def sentinel(ports, tmp_path) -> AsyncIterator[Callable[..., Awaitable[Sen
     """Return a factory: `await sentinel(redis_url)` runs one there and waits until it answers /metrics."""
     running: list[Sentinel] = []
 
-    async def start(redis_url: str, *, port: int | None = None) -> Sentinel:
+    async def start(redis_url: str, *, port: int | None = None, **environment: object) -> Sentinel:
         port = port or ports.take()
         log = tmp_path / f"sentinel-{len(running)}.log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "healer", "sentinel", "--listen", f"127.0.0.1:{port}"),
-                env={**os.environ, "TRUTH_REDIS_URL": redis_url, "LOG_LEVEL": "INFO"},
+                env={
+                    **os.environ,
+                    "TRUTH_REDIS_URL": redis_url,
+                    "LOG_LEVEL": "INFO",
+                    **{name: str(value) for name, value in environment.items()},
+                },
                 stdout=output,
                 stderr=output,
             )

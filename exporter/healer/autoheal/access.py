@@ -13,7 +13,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
-    from healer.autoheal.tokens import Tokens
+    from healer.web.tokens import Tokens
 
 NOBODY = "anonymous"
 """Who everyone is while there are no tokens; nothing runs then, and nothing can be changed."""

@@ -21,13 +21,13 @@ from healer.autoheal.record import Recorder
 from healer.autoheal.recovery import needed
 from healer.autoheal.settings import Settings, SettingsError
 from healer.autoheal.status import Status
-from healer.autoheal.tokens import TokenError, Tokens
 from healer.autoheal.trail import Trail
 from healer.runtime import daemon
 from healer.runtime.clock import Anchor, SystemClock
 from healer.web.config import load as load_web_config
 from healer.web.face import Face, application, process_registry
 from healer.web.listen import Address, serving
+from healer.web.tokens import TokenError, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

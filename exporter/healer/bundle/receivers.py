@@ -51,19 +51,28 @@ def receivers(settings: Settings) -> str:
 def _sentinels(settings: Settings, *, send_resolved: bool) -> list[dict[str, Any]]:
     # The sentinel has to know how often it is told again what is still missing.
     repeat = number(reminder_interval(settings))
+    access = _access(settings.sentinel_credentials)
     return [
-        {"url": f"http://{target}/webhook?repeat={repeat}", "send_resolved": send_resolved, "max_alerts": 0}
+        {
+            "url": f"http://{target}/webhook?repeat={repeat}",
+            "send_resolved": send_resolved,
+            "max_alerts": 0,
+            **access,
+        }
         for target in settings.sentinels
     ]
 
 
 def _autoheals(settings: Settings, *, send_resolved: bool) -> list[dict[str, Any]]:
-    credentials = settings.autoheal_credentials
-    access = {"http_config": {"authorization": {"credentials_file": credentials}}} if credentials else {}
+    access = _access(settings.autoheal_credentials)
     return [
         {"url": f"http://{target}/alert", "send_resolved": send_resolved, "max_alerts": 0, **access}
         for target in settings.autoheals
     ]
+
+
+def _access(credentials: str) -> dict[str, Any]:
+    return {"http_config": {"authorization": {"credentials_file": credentials}}} if credentials else {}
 
 
 def _people(people: People, version: tuple[int, int]) -> dict[str, Any]:

@@ -158,7 +158,9 @@ class Settings:
         sentinels: Scrape targets of job `sentinel`; each also receives webhooks at `http://TARGET/webhook`.
         autoheals: Scrape targets of job `autoheal`; each also receives webhooks at `http://TARGET/alert`. None: no
             autoheal runs.
-        autoheal_credentials: The file that holds the token for them, as Prometheus and Alertmanager see it; empty:
+        sentinel_credentials: The file that holds the token for the sentinels, as Alertmanager sees it; empty: they
+            take no token.
+        autoheal_credentials: The file that holds the token for autoheals, as Prometheus and Alertmanager see it; empty:
             they take no token.
         alertmanagers: Where Prometheus sends alerts; also scrape targets of job `alertmanager`.
         prometheus: Where Prometheus scrapes itself.
@@ -174,6 +176,7 @@ class Settings:
 
     exporters: tuple[str, ...] = ("127.0.0.1:9877",)
     sentinels: tuple[str, ...] = ("127.0.0.1:9878",)
+    sentinel_credentials: str = ""
     autoheals: tuple[str, ...] = ()
     autoheal_credentials: str = ""
     alertmanagers: tuple[str, ...] = ("127.0.0.1:9093",)
@@ -216,8 +219,9 @@ class Settings:
         if unknown:
             raise TypeError(f"no such setting: {', '.join(unknown)}")
         values: dict[str, object] = {"people": People.from_env(env)}
-        if env.get("AUTOHEAL_CREDENTIALS_FILE"):
-            values["autoheal_credentials"] = env["AUTOHEAL_CREDENTIALS_FILE"]
+        for part in ("sentinel", "autoheal"):
+            if path := env.get(f"{part.upper()}_CREDENTIALS_FILE"):
+                values[f"{part}_credentials"] = path
         if env.get("HEALER_RUNBOOK_BASE"):
             values["runbook_base"] = env["HEALER_RUNBOOK_BASE"]
         values |= {name: value for name, value in given.items() if value is not None}

@@ -13,6 +13,7 @@ from healer.sentinel.delivery import Delivery
 from healer.sentinel.events import type_of
 from healer.sentinel.metrics import Counts, StateCollector
 from healer.sentinel.pump import Pump
+from healer.sentinel.settings import Settings
 from healer.sentinel.watchdog import Watchdog
 from healer.truth.follow import Follower
 from healer.truth.model import Monitor
@@ -41,8 +42,10 @@ async def run(
 
     Raises:
         ListenError: `listen` cannot be listened on.
+        SettingsError: A variable, or a file that it names, cannot be used.
         WebConfigError: `web_config` cannot be used.
     """
+    settings = Settings.from_env(env, web_config)
     log = structlog.get_logger(component="sentinel")
     clock = SystemClock()
     registry = process_registry()
@@ -65,7 +68,7 @@ async def run(
         reload=truth.reload,
     )
     app = application(face, max_body=webhook.MAX_BODY)
-    webhook.Receiver(delivery, counts, clock, pump.wake).serve_on(app)
+    webhook.Receiver(delivery, counts, clock, pump.wake, settings.tokens).serve_on(app)
 
     try:
         async with serving(app, listen, web_config) as url:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from healer.sentinel.delivery import Delivery
     from healer.sentinel.watchdog import Watchdog
 
-CODES = (200, 400, 403, 413, 415, 503)
+CODES = (200, 400, 401, 403, 413, 415, 503)
 """What /webhook answers."""
 
 OTHER = "other"

@@ -23,18 +23,35 @@ if TYPE_CHECKING:
     from healer.runtime.clock import Clock
     from healer.sentinel.delivery import Delivery
     from healer.sentinel.metrics import Counts
+    from healer.web.tokens import Tokens
 
 MAX_BODY = 8 << 20
 """Bytes: some five thousand alerts."""
+
+MAX_UNDER_WAY = 8 * MAX_BODY
+"""Bytes of all bodies read at the same time: what a flood may cost in memory."""
+
+MOST_UNDER_WAY = 8192
+"""Webhooks at the same time; a whole site that dies at once is one for each service."""
 
 DEADLINE_SECONDS = 8.0
 """Alertmanager gives up on an answer after 10 s and delivers again."""
 
 
+_UNKNOWN = 401
+
+
 class Receiver:
     """The resource /webhook."""
 
-    def __init__(self, delivery: Delivery, counts: Counts, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        counts: Counts,
+        clock: Clock,
+        wake: Callable[[], None],
+        tokens: Tokens | None = None,
+    ) -> None:
         """Make the resource.
 
         Args:
@@ -42,7 +59,10 @@ class Receiver:
             counts: Counts requests and alerts.
             clock: For the rate at which bad requests are logged.
             wake: Called after a delivery that brought a beat, so that it is stored at once.
+            tokens: Who may deliver; None: whoever reaches the port.
         """
+        self._tokens = tokens
+        self._under_way = self._bytes = 0
         self._delivery = delivery
         self._counts = counts
         self._wake = wake
@@ -56,11 +76,30 @@ class Receiver:
         app.on_shutdown.append(self._hurry)
 
     async def _post(self, request: web.Request) -> web.Response:
-        status, text = _refusal(request) or await self._answer(request)
+        size = MAX_BODY if request.content_length is None else min(request.content_length, MAX_BODY)
+        self._under_way += 1
+        self._bytes += size
+        try:
+            status, text = self._stranger(request) or _refusal(request) or await self._answer(request)
+        finally:
+            self._under_way -= 1
+            self._bytes -= size
         self._counts.request(status)
         if self._delivery.beat_due():
             self._wake()
-        return web.Response(status=status, text=text + "\n")
+        headers = {"WWW-Authenticate": 'Bearer realm="sentinel"'} if status == _UNKNOWN else None
+        return web.Response(status=status, text=text + "\n", headers=headers)
+
+    def _stranger(self, request: web.Request) -> tuple[int, str] | None:
+        """Return the answer to who may not deliver, or not now; before a byte of the body is read."""
+        if self._tokens is not None and self._tokens.principal(request.headers.get("Authorization")) is None:
+            held = self._throttle.admit("token")
+            if held is not None:
+                self._log.warning("webhook without a valid token", remote=request.remote, held_back=held)
+            return _UNKNOWN, "a token is needed"
+        if self._under_way > MOST_UNDER_WAY or self._bytes > MAX_UNDER_WAY:
+            return 503, "try again: too much at the same time"
+        return None
 
     async def _answer(self, request: web.Request) -> tuple[int, str]:
         deadline = asyncio.timeout(DEADLINE_SECONDS)

@@ -1,4 +1,4 @@
-"""Who may use autoheal: the names and tokens in a file, read again when it changes."""
+"""Who may use a daemon: the names and tokens in a file, read again when it changes."""
 
 from __future__ import annotations
 
