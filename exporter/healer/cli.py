@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -54,6 +55,20 @@ class _Listen(click.ParamType[Address]):
             return parse_address(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class _Version(click.ParamType[tuple[int, int]]):
+    """The first two numbers of a version."""
+
+    name = "x.y"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        found = re.fullmatch(r"v?(\d{1,4})\.(\d{1,4})(\..*)?", str(value))
+        if found is None:
+            self.fail("expected a version such as 0.28", param, ctx)
+        return int(found[1]), int(found[2])
 
 
 class _ServerUrl(click.ParamType[Server]):
@@ -263,6 +278,23 @@ def _server_option(
     metavar="URL",
     help="Where the runbooks are, with {alert} for the alert's name.  [env var: HEALER_RUNBOOK_BASE]",
 )
+@click.option(
+    "--dashboard-url",
+    "dashboard",
+    metavar="URL",
+    help="A service's dashboard, with {svc} for its name; linked from messages.  [env var: HEALER_DASHBOARD_URL]",
+)
+@click.option(
+    "--alertmanager-version",
+    type=_Version(),
+    help="The oldest Alertmanager that has to read the file.  [default: 0.25]",
+)
+@click.option(
+    "--inline-secrets",
+    is_flag=True,
+    default=None,
+    help="Write URLs that this Alertmanager cannot read from files into its configuration, readable by us alone.",
+)
 @_targets("exporter", "127.0.0.1:9877", "An exporter to scrape")
 @_targets("sentinel", "127.0.0.1:9878", "A sentinel to scrape and to send webhooks to")
 @_targets("autoheal", "none", "An autoheal to scrape and to send webhooks to")
@@ -311,7 +343,8 @@ def bundle(
 ) -> None:
     """Render the truth into Prometheus rules, their tests, and Prometheus' and Alertmanager's configuration.
 
-    Whom Alertmanager tells is read from the environment: WEBHOOK_URL_FILE, WEBHOOK_TIMEOUT_SEC, RATE_LIMIT_SEC and SMTP_*.
+    Whom Alertmanager tells is read from the environment: *WEBHOOK_URL_FILE, WEBHOOK_TIMEOUT_SEC, RATE_LIMIT_SEC, SMTP_*
+    and TEAM_*; see docs/notifications.md.
 
     With --watch it keeps doing so: a changed truth is rendered, checked, swapped in and reloaded; docs/bundle-watch.md.
     """
@@ -332,6 +365,10 @@ def bundle(
         )
     except BundleError as error:
         raise click.UsageError(str(error)) from None
+    if settings.inline_secrets and (modes or layout != "files" or output == STANDARD_OUTPUT):
+        raise click.UsageError(
+            "--inline-secrets only writes files: it goes with no other mode, format or output."
+        )
     if explain is not None:
         sys.exit(explain_service(source, explain, settings, os.environ, out=sys.stdout, err=sys.stderr))
     promtool, amtool = (

@@ -130,7 +130,7 @@ from its death                        typical     worst
   = HeartbeatMiss fires                31.25s       40s
   sentinel route                           0s        5s  group_wait 0s; if it was missing just before, group_interval 5s
   = heartbeat_miss on healer:alerts    31.25s       45s
-  people route                             5s        1m  group_wait 5s; after others of the bus, group_interval 1m
+  people route                             5s        1m  group_wait 5s; if it was just told of, group_interval 1m
   = people are told                    36.25s     1m40s
 
 from its first beat                 typical     worst

@@ -54,10 +54,15 @@ def test_the_rules_in_a_manifest_pass_promtool(servers: Servers, tmp_path: Path)
         assert yaml.safe_load(path.read_text()) == yaml.safe_load(FILES[f"rules/{name}.rules.yml"])
 
 
-def test_the_secret_holds_alertmanager_s_configuration_word_for_word() -> None:
+def test_the_secret_holds_alertmanager_s_configuration_and_templates_word_for_word() -> None:
     secret = made()["Secret/healer-alertmanager"]
     assert secret["apiVersion"] == "v1"
-    assert secret["stringData"] == {"alertmanager.yml": FILES["alertmanager/alertmanager.yml"]}
+    assert secret["stringData"] == {
+        "alertmanager.yml": FILES["alertmanager/alertmanager.yml"].replace(
+            "- templates/*.tmpl", "- /etc/alertmanager/config/*.tmpl"
+        ),
+        "healer.tmpl": FILES["alertmanager/templates/healer.tmpl"],
+    }
 
 
 @pytest.mark.parametrize(("part", "job"), [("exporter", "heartbeat"), ("sentinel", "sentinel")])

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from tests.bundle.conftest import EXAMPLE
 
-from healer.bundle import BundleError, Settings, Webhook, render
+from healer.bundle import BundleError, Settings, Webhook, render, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +69,7 @@ def test_every_sentinel_gets_every_event() -> None:
 def test_slack_and_mail_by_files_are_valid_everywhere(servers: Servers, tmp_path: Path) -> None:
     url = tmp_path / "slack"
     url.write_text("https://hooks.slack.com/services/X/Y/Z\n")
+    url.chmod(0o600)
     env = {
         **MAIL,
         "WEBHOOK_URL_FILE": str(url),
@@ -79,8 +80,8 @@ def test_slack_and_mail_by_files_are_valid_everywhere(servers: Servers, tmp_path
     text = alertmanager(Settings.from_env(env))
     assert "hooks.slack.com" not in text
     assert "group_interval: 1m30s" in text
-    config = tmp_path / "alertmanager.yml"
-    config.write_text(text)
+    write(render(EXAMPLE, Settings.from_env(env)), tmp_path)
+    config = tmp_path / "alertmanager" / "alertmanager.yml"
     subprocess.run([servers.amtool.path, "check-config", config], check=True, capture_output=True)
     assert text.count("send_resolved: true") == 5
 
@@ -95,7 +96,7 @@ def test_a_secret_given_inline_is_refused_and_not_repeated(name: str) -> None:
 @pytest.mark.parametrize(("kind", "version"), [("discord", (0, 28)), ("generic", (0, 26))])
 def test_a_webhook_that_needs_a_newer_alertmanager_says_so(kind: str, version: tuple[int, int]) -> None:
     env = {"WEBHOOK_URL_FILE": "/run/url", "WEBHOOK_KIND": kind}
-    with pytest.raises(BundleError, match=rf"run Alertmanager 0\.{version[1]}"):
+    with pytest.raises(BundleError, match=rf"--alertmanager-version 0\.{version[1]}"):
         alertmanager(Settings.from_env(env))
     assert "/run/url" in alertmanager(Settings.from_env(env, alertmanager_version=version))
 
@@ -139,3 +140,35 @@ def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(BundleError) as caught:
         Settings(scrape_interval=0, sentinels=(), runbook_base="https://wiki.example")
     assert len(caught.value.problems) == 3
+
+
+def test_a_team_of_the_truth_is_told_by_its_own_ways_and_others_by_everyones(
+    servers: Servers, tmp_path: Path
+) -> None:
+    env = {**MAIL, "TEAM_AI_SMTP_TO": "ai@example.com"}
+    write(render(EXAMPLE, Settings.from_env(env)), tmp_path)
+    config = tmp_path / "alertmanager" / "alertmanager.yml"
+    assert (
+        routed(config, servers, "alertname=HeartbeatMiss", "svc=vexy_ai", "team=ai") == "sentinel,people-ai"
+    )
+    assert routed(config, servers, "alertname=HeartbeatMiss", "svc=rss_agg") == "sentinel,people"
+    assert routed(config, servers, "alertname=HeartbeatClockSkew", "team=ai") == "people-ai"
+    receivers = {each["name"]: each for each in yaml.safe_load(config.read_text())["receivers"]}
+    assert receivers["people-ai"]["email_configs"][0]["to"] == "ai@example.com"
+    with pytest.raises(
+        BundleError, match=r"TEAM_AL_… is set, and no service is of such a team\. There are: ai\."
+    ):
+        render(EXAMPLE, Settings.from_env({**MAIL, "TEAM_AL_SMTP_TO": "al@example.com"}))
+
+
+def test_a_password_that_an_old_alertmanager_would_send_with_its_newline_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pass"
+    path.write_text("hush\n")
+    path.chmod(0o600)
+    env = {**MAIL, "SMTP_USER": "u", "SMTP_PASS_FILE": str(path)}
+    with pytest.raises(BundleError, match="ends in a newline") as caught:
+        alertmanager(Settings.from_env(env))
+    assert "hush" not in str(caught.value)
+    alertmanager(Settings.from_env(env, alertmanager_version=(0, 27)))
+    path.write_text("hush")
+    alertmanager(Settings.from_env(env))

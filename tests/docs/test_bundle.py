@@ -14,6 +14,7 @@ from healer.bundle.settings import People
 from healer.cli import main
 
 ROOT = Path(__file__).parents[2]
+NOTIFICATIONS = (Path(__file__).parents[2] / "docs" / "notifications.md").read_text()
 PAGE = (ROOT / "docs" / "bundle.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    (healer .+)$", PAGE, re.MULTILINE)
 
@@ -65,7 +66,9 @@ def test_every_file_that_is_written_is_listed() -> None:
         assert any(path.relative_to("out").match(pattern) for pattern in listed), path
 
 
-@pytest.mark.parametrize("name", re.findall(r"`((?:WEBHOOK|RATE|SMTP)_[A-Z_]+)`", PAGE))
+@pytest.mark.parametrize(
+    "name", re.findall(r"`((?:SLACK|DISCORD|WEBHOOK|RATE|SMTP)_[A-Z_]+)`", NOTIFICATIONS)
+)
 def test_every_variable_is_read(name: str) -> None:
     asked: list[str] = []
 

@@ -6,7 +6,8 @@ Use `render`, then `write` (or `stale` to only compare), then `validate`.
 from healer.bundle.errors import BundleError
 from healer.bundle.files import stale, write
 from healer.bundle.render import render
-from healer.bundle.settings import People, Settings, Webhook
+from healer.bundle.settings import Settings
 from healer.bundle.validate import validate
+from healer.notify.people import People, Webhook
 
 __all__ = ["BundleError", "People", "Settings", "Webhook", "render", "stale", "validate", "write"]

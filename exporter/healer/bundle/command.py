@@ -37,6 +37,9 @@ PARTS = {
 """What can be asked for by itself, and the folder that it is in."""
 
 
+INLINE = "alertmanager/alertmanager.yml"
+"""What holds secrets where they are written inline."""
+
 NO_TOOLS = Tools(None, None)
 
 
@@ -105,7 +108,9 @@ def bundle(
             out.write(stream(files))
             print(_summary(len(files), loaded, "on standard output", tools), file=err)
             return 0
-        changed = write(files, Path(output))
+        if settings.inline_secrets:
+            _refuse_tree(Path(output))
+        changed = write(files, Path(output), private=(INLINE,) if settings.inline_secrets else ())
     except (TruthError, StoreError, BundleError, OSError) as error:
         print(error, file=err)
         return 2 if mode is Mode.DIFF else 1
@@ -126,6 +131,22 @@ def load(source: str, env: Mapping[str, str], err: TextIO) -> Loaded:
     for warning in loaded.warnings:
         print(warning.render(loaded.source), file=err)
     return loaded
+
+
+def _refuse_tree(output: Path) -> None:
+    """Refuse a folder that is kept under version control.
+
+    Raises:
+        BundleError: It is one.
+    """
+    folder = output.absolute().resolve()
+    for parent in (folder, *folder.parents):
+        if (parent / ".git").exists():
+            problem = (
+                f"{output} is in the repository {parent}, and what is written would hold secrets: choose a folder"
+                " outside of it, such as /run/healer."
+            )
+            raise BundleError([problem])
 
 
 def _summary(count: int, loaded: Loaded, done: str, tools: Tools) -> str:

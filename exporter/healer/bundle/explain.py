@@ -90,7 +90,7 @@ def detection(service: Service, settings: Settings) -> Way:
             "people route",
             wait,
             max(wait, limit),
-            f"group_wait {_span(wait)}; after others of the bus, group_interval {_span(limit)}",
+            f"group_wait {_span(wait)}; if it was just told of, group_interval {_span(limit)}",
         ),
     )
 
@@ -189,7 +189,7 @@ def _page(service: Service, truth: Truth, settings: Settings) -> Iterator[str]:
         f"never heard since an exporter began to listen: missing {_span(never)} later at worst,"
         f" {_span(service.warmup)} of it warm-up"
     )
-    if not settings.people.webhook and not settings.people.smtp_host:
+    if not settings.people.anybody:
         yield "nobody is configured to be told: set WEBHOOK_URL_FILE or SMTP_HOST"
 
 

@@ -6,6 +6,7 @@ import difflib
 import io
 import os
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,17 +14,22 @@ from healer.bundle.errors import BundleError
 from healer.bundle.render import HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 _HEAD = 512
-_SUFFIXES = {".json", ".yml"}
+_SUFFIXES = {".json", ".tmpl", ".yml"}
 
 
-def write(files: Mapping[str, str], output: Path) -> list[str]:
+def write(files: Mapping[str, str], output: Path, private: Collection[str] = ()) -> list[str]:
     """Bring `output` in line with `files` and return the paths, relative to it, that changed; sorted.
 
     Each file is replaced atomically; one that is already right keeps its inode and times. Generated files
     that are no longer in `files` are removed; files without the generator's header are never touched.
+
+    Args:
+        files: Path to text.
+        output: The folder.
+        private: Those of `files` that nobody else may read.
 
     Raises:
         BundleError: A file that is not generated stands where one has to be written; nothing was.
@@ -33,7 +39,7 @@ def write(files: Mapping[str, str], output: Path) -> list[str]:
     changed = stale(files, output)
     for name in changed:
         if name in files:
-            _replace(output / name, files[name])
+            _replace(output / name, files[name], 0o600 if name in private else 0o644)
         else:
             (output / name).unlink()
     return changed
@@ -96,8 +102,12 @@ def difference(files: Mapping[str, str], output: Path) -> str:
 
 
 def stream(files: Mapping[str, str]) -> str:
-    """Return all files as one stream of YAML documents, each after a line `# file: path`."""
-    return "".join(f"---\n# file: {name}\n{text}" for name, text in files.items())
+    """Return all files as one stream of YAML documents, each after a line `# file: path`; what is no YAML as text."""
+    return "".join(f"---\n# file: {name}\n{_yaml(name, text)}" for name, text in files.items())
+
+
+def _yaml(name: str, text: str) -> str:
+    return text if name.endswith(".yml") else f"|\n{textwrap.indent(text, '  ')}"
 
 
 def _read(path: Path) -> bytes | None:
@@ -128,7 +138,7 @@ def _generated(files: Mapping[str, str], output: Path) -> Iterator[str]:
                         yield path.relative_to(output).as_posix()
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, text: str, mode: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -138,7 +148,7 @@ def _replace(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         # mkstemp's 0600 would keep Prometheus, which runs as another user, from reading it.
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FOLDER = "kubernetes"
 """Where the manifests go, below the output folder."""
 
+_MOUNTED = "/etc/alertmanager/config"
 _JOBS = {"exporter": "heartbeat", "sentinel": "sentinel", "autoheal": "autoheal"}
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LABEL_NAME = re.compile(
@@ -89,6 +90,7 @@ def manifests(files: Mapping[str, str], settings: Settings, placement: Placement
         BundleError: Nothing in `files` has a place in a cluster.
     """
     made: dict[str, str] = {}
+    secret: list[str] = []
     for path, text in files.items():
         folder, stem = path.partition("/")[0], PurePosixPath(path).name.partition(".")[0]
         header, _, body = text.partition("\n")
@@ -102,8 +104,11 @@ def manifests(files: Mapping[str, str], settings: Settings, placement: Placement
                 monitor = _head("ServiceMonitor", part, placement, spec=_monitor(part, job, settings))
                 made[f"{part}.servicemonitor"] = f"{header}\n{monitor}"
         elif folder == "alertmanager":
-            secret = _head("Secret", stem, placement) + _text("stringData", path, text)
-            made[f"{stem}.secret"] = f"{header}\n{secret}"
+            # The operator mounts what is in the Secret into one folder, and the configuration into another.
+            secret.append(_entry(path, text.replace("- templates/*.tmpl", f"- {_MOUNTED}/*.tmpl")))
+            made["alertmanager.secret"] = (
+                f"{header}\n{_head('Secret', 'alertmanager', placement)}stringData:\n{''.join(secret)}"
+            )
         elif path.startswith("grafana/dashboards/"):
             name = f"dashboard-{stem}"
             grafana = Placement(placement.namespace, (*placement.labels, ("grafana_dashboard", "1")))
@@ -149,4 +154,8 @@ def _monitor(part: str, job: str, settings: Settings) -> dict[str, Any]:
 
 
 def _text(section: str, path: str, text: str) -> str:
-    return f"{section}:\n  {PurePosixPath(path).name}: |\n{textwrap.indent(text, '    ')}"
+    return f"{section}:\n{_entry(path, text)}"
+
+
+def _entry(path: str, text: str) -> str:
+    return f"  {PurePosixPath(path).name}: |\n{textwrap.indent(text, '    ')}"

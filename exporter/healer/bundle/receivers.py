@@ -2,36 +2,58 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from healer.bundle.errors import BundleError
-from healer.bundle.settings import Webhook
 from healer.bundle.shape import reminder_interval
 from healer.bundle.text import duration, number
+from healer.notify.people import Webhook, team_key
+from healer.runtime import secrets
 
 if TYPE_CHECKING:
-    from healer.bundle.settings import People, Settings
+    from healer.bundle.settings import Settings
+    from healer.notify.people import Hook, People
+    from healer.truth.model import Truth
 
 _URL_FILES_SINCE = {Webhook.SLACK: (0, 22), Webhook.GENERIC: (0, 26), Webhook.DISCORD: (0, 28)}
+_URL_KEYS = {Webhook.SLACK: "api_url", Webhook.GENERIC: "url", Webhook.DISCORD: "webhook_url"}
+_SECTIONS = {Webhook.SLACK: "slack", Webhook.GENERIC: "webhook", Webhook.DISCORD: "discord"}
 _WEBHOOK_TIMEOUT_SINCE = (0, 28)
-
-_TITLE = (
-    '{{ if eq .Status "resolved" }}Resolved: {{ end }}{{ .CommonLabels.alertname }} {{ .CommonLabels.bus }}'
-)
-_BODY = "{{ range .Alerts }}{{ .Annotations.summary }} {{ .Annotations.description }} {{ .Annotations.runbook_url }}\n{{ end }}"
+_PASSWORDS_TRIMMED_SINCE = (0, 27)
+_WEB_URL = re.compile(r"https?://[^\s/]\S*")
 
 
-def receivers(settings: Settings) -> str:
-    """Return the list of receivers as YAML: `people`, `sentinel`, `watchdog`, and those of autoheal.
+def teams(truth: Truth, settings: Settings) -> list[str]:
+    """Return the teams in `truth` that are told instead of everyone; sorted.
+
+    Raises:
+        BundleError: `settings` name one that no service has.
+    """
+    named = sorted({service.team for service in truth.services if service.team})
+    known = {team_key(name): name for name in named}
+    if unknown := sorted(set(settings.people.teams) - set(known)):
+        there = f"There are: {', '.join(named)}." if named else "No service has a `team`."
+        raise BundleError(
+            f"TEAM_{key}_… is set, and no service is of such a team. {there}" for key in unknown
+        )
+    return [name for name in named if settings.people.of_team(name)]
+
+
+def receivers(truth: Truth, settings: Settings) -> str:
+    """Return the list of receivers as YAML: `people`, `sentinel`, `watchdog`, those of teams and of autoheal.
 
     Raises:
         BundleError: The oldest Alertmanager named in `settings` cannot do what is asked for without a secret
             in the file.
     """
+    people = settings.people
+    groups = {"people": people, "autoheal-notify": people}
+    groups |= {f"people-{team}": people.of_team(team) or people for team in teams(truth, settings)}
     listed = [
-        _people(settings.people, settings.alertmanager_version),
         {"name": "sentinel", "webhook_configs": _sentinels(settings, send_resolved=True)},
         {
             "name": "watchdog",
@@ -40,7 +62,7 @@ def receivers(settings: Settings) -> str:
                 *_autoheals(settings, send_resolved=False),
             ],
         },
-        {**_people(settings.people, settings.alertmanager_version), "name": "autoheal-notify"},
+        *(_people(name, group, settings) for name, group in groups.items()),
     ]
     if settings.autoheals:
         listed.append({"name": "autoheal", "webhook_configs": _autoheals(settings, send_resolved=True)})
@@ -75,54 +97,89 @@ def _access(credentials: str) -> dict[str, Any]:
     return {"http_config": {"authorization": {"credentials_file": credentials}}} if credentials else {}
 
 
-def _people(people: People, version: tuple[int, int]) -> dict[str, Any]:
-    receiver: dict[str, Any] = {"name": "people"}
-    if people.webhook:
-        receiver |= _webhook(people, people.webhook, version)
+def _people(name: str, people: People, settings: Settings) -> dict[str, Any]:
+    receiver: dict[str, Any] = {"name": name}
+    for hook in people.hooks:
+        receiver[f"{_SECTIONS[hook.kind]}_configs"] = [_hook(hook, people, settings)]
     if people.smtp_host:
-        receiver["email_configs"] = [_mail(people)]
+        receiver["email_configs"] = [_mail(people, settings)]
     return receiver
 
 
-def _webhook(people: People, kind: Webhook, version: tuple[int, int]) -> dict[str, Any]:
-    since = _URL_FILES_SINCE[kind]
-    if version < since:
-        problem = (
-            f"Alertmanager {version[0]}.{version[1]} cannot read the URL of a {kind} webhook from a file, and"
-            f" Healer writes no secret into its files: run Alertmanager {since[0]}.{since[1]} or newer and say so"
-            " in alertmanager_version, or use Slack or mail."
-        )
-        raise BundleError([problem])
-    if kind is Webhook.GENERIC:
-        config: dict[str, Any] = {"url_file": people.webhook_file, "send_resolved": True}
-        if version >= _WEBHOOK_TIMEOUT_SINCE:
+def _hook(hook: Hook, people: People, settings: Settings) -> dict[str, Any]:
+    config = {**_address(hook, settings), "send_resolved": True}
+    if hook.kind is Webhook.GENERIC:
+        if settings.alertmanager_version >= _WEBHOOK_TIMEOUT_SINCE:
             config["timeout"] = duration(people.webhook_timeout)
-        return {"webhook_configs": [config]}
-    if kind is Webhook.SLACK:
-        return {
-            "slack_configs": [
-                {"api_url_file": people.webhook_file, "send_resolved": True, "title": _TITLE, "text": _BODY}
-            ]
-        }
+        return config
+    title = _call(f"{hook.kind}.title")
+    if hook.kind is Webhook.DISCORD:
+        return {**config, "title": title, "message": _call("discord.text")}
     return {
-        "discord_configs": [
-            {
-                "webhook_url_file": people.webhook_file,
-                "send_resolved": True,
-                "title": _TITLE,
-                "message": _BODY,
-            }
-        ]
+        **config,
+        "username": "Healer",
+        "color": '{{ if eq .Status "firing" }}danger{{ else }}good{{ end }}',
+        "fallback": title,
+        "title": title,
+        "title_link": "",
+        "text": _call("slack.text"),
+        "footer": "",
+        # Names are data: without this, what is between two underscores would be set in italics.
+        "mrkdwn_in": ["pretext"],
     }
 
 
-def _mail(people: People) -> dict[str, Any]:
+def _address(hook: Hook, settings: Settings) -> dict[str, str]:
+    """Return the key that tells Alertmanager where `hook` is."""
+    key = _URL_KEYS[hook.kind]
+    version, since = settings.alertmanager_version, _URL_FILES_SINCE[hook.kind]
+    if version >= since:
+        return {f"{key}_file": hook.file}
+    if not settings.inline_secrets:
+        problem = (
+            f"Alertmanager {version[0]}.{version[1]} cannot read the URL of a {hook.kind} webhook from a file. If"
+            f" yours is {since[0]}.{since[1]} or newer, say so: --alertmanager-version {since[0]}.{since[1]}. If not,"
+            " have its configuration made at its start, in a folder that only it can read: --inline-secrets."
+        )
+        raise BundleError([problem])
+    try:
+        url = secrets.read(Path(hook.file))
+    except secrets.SecretError as error:
+        raise BundleError([str(error)]) from None
+    if not _WEB_URL.fullmatch(url):
+        raise BundleError([f"{hook.file}: what is in it is no http:// or https:// URL."])
+    return {key: url}
+
+
+def _call(name: str) -> str:
+    return f'{{{{ template "healer.{name}" . }}}}'
+
+
+def _mail(people: People, settings: Settings) -> dict[str, Any]:
+    if settings.alertmanager_version < _PASSWORDS_TRIMMED_SINCE and _ends_in_space(people.smtp_pass_file):
+        problem = (
+            f"SMTP_PASS_FILE: {people.smtp_pass_file} ends in a newline, which Alertmanager before 0.27 sends as a part of"
+            " the password: write it without, as `printf %s` does, or say --alertmanager-version if yours is newer."
+        )
+        raise BundleError([problem])
     config: dict[str, Any] = {
         "to": ", ".join(people.smtp_to),
         "from": people.smtp_from,
         "smarthost": f"{people.smtp_host}:{people.smtp_port}",
         "send_resolved": True,
+        "headers": {"Subject": _call("mail.subject")},
+        "html": _call("mail.html"),
+        "text": _call("mail.text"),
     }
     if people.smtp_user:
         config |= {"auth_username": people.smtp_user, "auth_password_file": people.smtp_pass_file}
+    if people.smtp_ca_file:
+        config["tls_config"] = {"ca_file": people.smtp_ca_file}
     return config
+
+
+def _ends_in_space(path: str) -> bool:
+    try:
+        return path != "" and Path(path).read_bytes()[-1:].isspace()
+    except OSError:  # it is where Alertmanager runs
+        return False

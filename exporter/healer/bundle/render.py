@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from healer.bundle import scenarios, text
-from healer.bundle.receivers import receivers
+from healer.bundle.receivers import receivers, teams
 from healer.bundle.shape import Thresholds, labelled, reminder_interval, repeat_interval
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def render(truth: Truth, settings: Settings) -> dict[str, str]:
         "lookup": _LOOKUP,
         "repeat_interval": repeat_interval(settings),
         "reminder_interval": reminder_interval(settings),
-        "receivers": receivers(settings),
+        "teams": teams(truth, settings),
+        "receivers": receivers(truth, settings),
         "fast": scenarios.fast(truth, settings),
         "slow": scenarios.slow(truth, settings),
         "slow_step": scenarios.SLOW_STEP,
