@@ -44,8 +44,12 @@ bench: $(STAMP) ## what the hot paths cost, beside what one would write without 
 	@$(BIN)/python bench/exporter.py
 	@$(BIN)/python bench/rules.py --sizes 100 1000 10000
 
+.PHONY: dashboards
+dashboards: $(STAMP) ## write the bundle's templates for Grafana from dashboards/
+	@$(BIN)/python -m dashboards
+
 .PHONY: bundle
-bundle: $(STAMP) ## render truth.json into rules/, promtool-tests/, prometheus/, alertmanager/
+bundle: $(STAMP) ## render truth.json into rules/, promtool-tests/, prometheus/, alertmanager/, grafana/
 	@$(BIN)/healer bundle --truth truth.json --output .
 
 .PHONY: lock

@@ -30,7 +30,7 @@ DOCUMENT = json.dumps(
         }
     }
 )
-PARTS = ["alertmanager", "prometheus", "promtool-tests", "rules"]
+PARTS = ["alertmanager", "grafana", "prometheus", "promtool-tests", "rules"]
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_cluster_gets_manifests_that_reach_its_own_sentinel(source: str, outpu
     assert "http://healer-sentinel.mon.svc:9878/webhook" in secret
     assert healer(*words, output, "--check").exit_code == 0
     kinds = [each["kind"] for each in yaml.safe_load_all(healer(*words, "-").stdout)]
-    assert set(kinds) == {"PrometheusRule", "Secret", "ServiceMonitor"}
+    assert set(kinds) == {"ConfigMap", "PrometheusRule", "Secret", "ServiceMonitor"}
 
 
 def test_the_place_of_the_runbooks_is_an_option_and_a_variable(source: str) -> None:

@@ -24,6 +24,8 @@ CLUSTER = Placement("monitoring", (("release", "kube-prometheus-stack"),))
 
 def rendered(folder: Path) -> dict[str, str]:
     files = render(load_file(folder / "truth.json", {}).truth, Settings())
+    # Dashboards are the same for every truth: the committed ones can be read.
+    files = {name: text for name, text in files.items() if not name.startswith("grafana/")}
     return files | manifests(files, Settings(), CLUSTER) if folder.name == "user_guide" else files
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from tests.bundle.conftest import EXAMPLE
 
-from healer.bundle import BundleError, Settings, render
+from healer.bundle import BundleError, Settings, render, write
 from healer.bundle.kubernetes import Placement, manifests
 
 if TYPE_CHECKING:
@@ -35,10 +35,11 @@ def test_everything_the_operator_needs_is_there_and_placed() -> None:
         "Secret/healer-alertmanager",
         "ServiceMonitor/healer-exporter",
         "ServiceMonitor/healer-sentinel",
-    }
+    } | {f"ConfigMap/healer-dashboard-{name}" for name in ("autoheal", "healer", "heartbeats", "service")}
     for manifest in made().values():
         assert manifest["metadata"]["namespace"] == "monitoring"
-        assert manifest["metadata"]["labels"] == {
+        found = {"grafana_dashboard": "1"} if manifest["kind"] == "ConfigMap" else {}
+        assert manifest["metadata"]["labels"] == found | {
             "app.kubernetes.io/name": "healer",
             "example.com/team": "sre",
             "release": "kube-prometheus-stack",
@@ -81,6 +82,13 @@ def test_an_autoheal_is_scraped_where_there_is_one() -> None:
     (endpoint,) = yaml.safe_load(texts["kubernetes/autoheal.servicemonitor.yml"])["spec"]["endpoints"]
     assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": "autoheal"}]
     assert endpoint["bearerTokenFile"] == "/etc/prometheus/secrets/token"
+
+
+def test_every_manifest_can_be_told_from_what_others_wrote(tmp_path: Path) -> None:
+    files = manifests(FILES, Settings(), PLACE)
+    write(files, tmp_path)
+    changed = {name: f"{text}# more\n" for name, text in files.items()}
+    assert write(changed, tmp_path) == sorted(changed)
 
 
 def test_any_dashboard_becomes_a_config_map_that_grafana_finds() -> None:

@@ -61,8 +61,10 @@ def test_every_option_is_shown_and_exists() -> None:
 def test_every_file_that_is_written_is_listed() -> None:
     run("healer bundle --truth truth.json --output out")
     run("healer bundle --truth truth.json --output out --format kubernetes")
-    listed = re.findall(r"`((?:rules|promtool-tests|prometheus|alertmanager|kubernetes)/[^`]+)`", PAGE)
-    for path in Path("out").rglob("*.yml"):
+    listed = re.findall(
+        r"`((?:rules|promtool-tests|prometheus|alertmanager|grafana|kubernetes)/[^`]+)`", PAGE
+    )
+    for path in [*Path("out").rglob("*.yml"), *Path("out").rglob("*.json")]:
         assert any(path.relative_to("out").match(pattern) for pattern in listed), path
 
 

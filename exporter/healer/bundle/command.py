@@ -33,6 +33,7 @@ PARTS = {
     "tests": "promtool-tests",
     "prometheus": "prometheus",
     "alertmanager": "alertmanager",
+    "grafana": "grafana",
 }
 """What can be asked for by itself, and the folder that it is in."""
 

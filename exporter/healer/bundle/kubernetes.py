@@ -91,9 +91,11 @@ def manifests(files: Mapping[str, str], settings: Settings, placement: Placement
     """
     made: dict[str, str] = {}
     secret: list[str] = []
+    # All files of a bundle have the same; JSON has it inside.
+    header = next((text.partition("\n")[0] for path, text in files.items() if path.endswith(".yml")), "")
     for path, text in files.items():
         folder, stem = path.partition("/")[0], PurePosixPath(path).name.partition(".")[0]
-        header, _, body = text.partition("\n")
+        body = text.partition("\n")[2]
         if folder == "rules":
             spec = f"spec:\n{textwrap.indent(body, '  ')}"
             made[f"{stem}.prometheusrule"] = f"{header}\n{_head('PrometheusRule', stem, placement)}{spec}"
@@ -112,10 +114,12 @@ def manifests(files: Mapping[str, str], settings: Settings, placement: Placement
         elif path.startswith("grafana/dashboards/"):
             name = f"dashboard-{stem}"
             grafana = Placement(placement.namespace, (*placement.labels, ("grafana_dashboard", "1")))
-            made[f"{name}.configmap"] = _head("ConfigMap", name, grafana) + _text("data", path, text)
+            made[f"{name}.configmap"] = (
+                f"{header}\n{_head('ConfigMap', name, grafana)}{_text('data', path, text)}"
+            )
     if not made:
         raise BundleError(
-            ["nothing of this has a place in a cluster: choose rules, prometheus or alertmanager."]
+            ["nothing of this has a place in a cluster: choose rules, prometheus, alertmanager or grafana."]
         )
     return {f"{FOLDER}/{name}.yml": made[name] for name in sorted(made)}
 

@@ -37,8 +37,10 @@ def render(truth: Truth, settings: Settings) -> dict[str, str]:
         BundleError: The settings ask for what cannot be written, or a name cannot be written in PromQL.
     """
     environment = _environment()
+    header = f"{HEADER}{truth.sha256}. Edit truth.json and run it again, not this file."
     context = {
-        "header": f"{HEADER}{truth.sha256}. Edit truth.json and run it again, not this file.",
+        "header": header,
+        "origin": header.removeprefix("# "),
         "truth": truth,
         "settings": settings,
         "classes": labelled(truth),
