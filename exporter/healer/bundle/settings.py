@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Self
 
 from healer.bundle.errors import BundleError
-from healer.notify.people import People, PeopleError
+from healer.notify.people import RUNBOOK_BASE, People, PeopleError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ class Settings:
     evaluation_interval: float = 5.0
     resend_delay: float = 10.0
     group_interval: float = 5.0
-    runbook_base: str = "https://github.com/healer-monitoring/healer/blob/main/docs/runbooks/{alert}.md"
+    runbook_base: str = RUNBOOK_BASE
     dashboard: str = ""
     alertmanager_version: tuple[int, int] = (0, 25)
     inline_secrets: bool = False

@@ -23,6 +23,10 @@ _PLAIN_NAME = re.compile(r"[^A-Z0-9]+")
 _MOST_PORT = 65535
 
 
+RUNBOOK_BASE = "https://github.com/healer-monitoring/healer/blob/main/docs/runbooks/{alert}.md"
+"""Where the runbooks are, unless told otherwise; `{alert}` becomes the alert's name."""
+
+
 class PeopleError(Exception):
     """The environment cannot be used.
 
@@ -120,10 +124,10 @@ class People:
         ]
         people = cls(
             hooks=_hooks(env, "", problems),
-            webhook_timeout=_number(env, "WEBHOOK_TIMEOUT_SEC", 10.0, problems),
-            rate_limit=_number(env, "RATE_LIMIT_SEC", 60.0, problems),
+            webhook_timeout=seconds(env, "WEBHOOK_TIMEOUT_SEC", 10.0, problems),
+            rate_limit=seconds(env, "RATE_LIMIT_SEC", 60.0, problems),
             smtp_host=env.get("SMTP_HOST", ""),
-            smtp_port=int(_number(env, "SMTP_PORT", 587, problems, most=_MOST_PORT)),
+            smtp_port=int(seconds(env, "SMTP_PORT", 587, problems, most=_MOST_PORT)),
             smtp_user=env.get("SMTP_USER", ""),
             smtp_pass_file=_file(env, "SMTP_PASS_FILE", problems),
             smtp_ca_file=_file(env, "SMTP_CA_FILE", problems, secret=False),
@@ -226,9 +230,10 @@ def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _number(
+def seconds(
     env: Mapping[str, str], name: str, default: float, problems: list[str], *, most: float = 1e9
 ) -> float:
+    """Return the number above 0 that `name` gives, or `default`; note what is none in `problems`."""
     text = env.get(name, "").strip()
     if not text:
         return default

@@ -9,11 +9,13 @@ import structlog
 from healer.runtime import daemon
 from healer.runtime.clock import SystemClock
 from healer.sentinel import webhook
+from healer.sentinel.claims import Claims
 from healer.sentinel.delivery import Delivery
 from healer.sentinel.events import type_of
 from healer.sentinel.metrics import Counts, StateCollector
 from healer.sentinel.pump import Pump
 from healer.sentinel.settings import Settings
+from healer.sentinel.voice import Voice
 from healer.sentinel.watchdog import Watchdog
 from healer.truth.follow import Follower
 from healer.truth.model import Monitor
@@ -52,8 +54,10 @@ async def run(
     counts = Counts(registry)
     watchdog = Watchdog(clock, Monitor().timeout)
     delivery = Delivery(clock, watchdog, lambda event: counts.event(type_of(event)))
-    registry.register(StateCollector(delivery, watchdog, clock))
     pump = Pump(delivery, watchdog, clock)
+    claims = Claims(lambda: delivery.ledger)
+    voice = Voice(settings, delivery=delivery, claims=claims, watchdog=watchdog, clock=clock, counts=counts)
+    registry.register(StateCollector(delivery, watchdog, clock, voice.couriers, voice.switch))
 
     async def adopt(truth: Truth) -> None:
         await delivery.adopt(truth)
@@ -74,9 +78,10 @@ async def run(
         async with serving(app, listen, web_config) as url:
             log.info("serving", url=url)
             return await daemon.run(
-                {"pump": pump.run, "timer": pump.check, "truth": truth.run},
+                {"pump": pump.run, "timer": pump.check, "truth": truth.run, **voice.tasks()},
                 hangup=truth.reload,
                 alive=pump.alive,
             )
     finally:
+        await claims.close()
         await delivery.close()

@@ -14,17 +14,21 @@ from healer.sentinel.alerts import KNOWN
 from healer.sentinel.events import TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from prometheus_client import CollectorRegistry, Metric
 
     from healer.runtime.clock import Clock
     from healer.sentinel.alerts import Alert
+    from healer.sentinel.courier import Courier
+    from healer.sentinel.deadman import Switch
     from healer.sentinel.delivery import Delivery
     from healer.sentinel.watchdog import Watchdog
 
 CODES = (200, 400, 401, 403, 413, 415, 503)
 """What /webhook answers."""
+
+RESULTS = ("sent", "failed")
 
 OTHER = "other"
 """Stands for every alertname that is not the sentinel's business: names from outside must not become series."""
@@ -46,6 +50,17 @@ class Counts:
             ["alertname", "status"],
             registry=registry,
         )
+        self._notifications = Counter(
+            "sentinel_notifications",
+            "Tries to tell people directly, while the pipeline is silent.",
+            ["channel", "result"],
+            registry=registry,
+        )
+        self._pings = Counter(
+            "sentinel_deadmansswitch_pings", "Calls of the dead man's switch.", ["result"], registry=registry
+        )
+        for result in RESULTS:
+            self._pings.labels(result)
         for type_ in TYPES:
             self._events.labels(type_)
         for code in CODES:
@@ -62,6 +77,19 @@ class Counts:
         """Count a webhook answered with `code`."""
         self._requests.labels(str(code)).inc()
 
+    def channel(self, name: str) -> None:
+        """Let the series of the channel `name` be there from the start."""
+        for result in RESULTS:
+            self._notifications.labels(name, result)
+
+    def notification(self, channel: str, result: str) -> None:
+        """Count a try to tell people."""
+        self._notifications.labels(channel, result).inc()
+
+    def ping(self, result: str) -> None:
+        """Count a call of the dead man's switch."""
+        self._pings.labels(result).inc()
+
     def alert(self, alert: Alert) -> None:
         """Count an alert received."""
         name = alert.name if alert.name in KNOWN else OTHER
@@ -72,8 +100,17 @@ class Counts:
 class StateCollector(Collector):
     """Yields what is the case, at each scrape."""
 
-    def __init__(self, delivery: Delivery, watchdog: Watchdog, clock: Clock) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        watchdog: Watchdog,
+        clock: Clock,
+        couriers: Sequence[Courier] = (),
+        switch: Switch | None = None,
+    ) -> None:
         self._delivery = delivery
+        self._couriers = couriers
+        self._switch = switch
         self._watchdog = watchdog
         self._clock = clock
 
@@ -105,6 +142,18 @@ class StateCollector(Collector):
             "Recoveries held back because an expired alert is no proof of one.",
             value=self._delivery.pending(),
         )
+        pending = GaugeMetricFamily(
+            "sentinel_notifications_pending", "Messages that have not arrived yet.", labels=["channel"]
+        )
+        for courier in self._couriers:
+            pending.add_metric([courier.name], courier.pending)
+        yield pending
+        if self._switch is not None:
+            yield GaugeMetricFamily(
+                "sentinel_deadmansswitch_last_success_timestamp_seconds",
+                "When the dead man's switch last answered; 0 before the first.",
+                value=self._switch.succeeded,
+            )
         truth = InfoMetricFamily("sentinel_truth", "The truth that runs.")
         if self._delivery.truth is not None:
             truth.add_metric(
