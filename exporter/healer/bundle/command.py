@@ -38,9 +38,6 @@ PARTS = {
 """What can be asked for by itself, and the folder that it is in."""
 
 
-INLINE = "alertmanager/alertmanager.yml"
-"""What holds secrets where they are written inline."""
-
 NO_TOOLS = Tools(None, None)
 
 
@@ -109,9 +106,9 @@ def bundle(
             out.write(stream(files))
             print(_summary(len(files), loaded, "on standard output", tools), file=err)
             return 0
-        if settings.inline_secrets:
+        if settings.private:
             _refuse_tree(Path(output))
-        changed = write(files, Path(output), private=(INLINE,) if settings.inline_secrets else ())
+        changed = write(files, Path(output), private=settings.private)
     except (TruthError, StoreError, BundleError, OSError) as error:
         print(error, file=err)
         return 2 if mode is Mode.DIFF else 1

@@ -111,6 +111,11 @@ class Settings:
         values |= {name: value for name, value in given.items() if value is not None}
         return cls(**values)  # type: ignore[arg-type]  # names are checked above, values by whoever gives them
 
+    @property
+    def private(self) -> tuple[str, ...]:
+        """The files that may hold secrets, so that nobody else may read them."""
+        return ("alertmanager/alertmanager.yml",) if self.inline_secrets else ()
+
     def runbook(self, alert: str) -> str:
         """Return the URL of `alert`'s runbook."""
         return self.runbook_base.replace("{alert}", alert)

@@ -90,6 +90,7 @@ class World:
         ports: Ports,
         *,
         watched: bool,
+        sentinel: Mapping[str, str],
     ) -> None:
         names = [bus.name for bus in _load(document).declared]
         self.redis = {
@@ -102,7 +103,7 @@ class World:
         alerts_bus = self.truth.bus(self.truth.monitor.alerts_bus)
         where = {"TRUTH_REDIS_URL": alerts_bus.url}
         self.exporter = stack.healer("exporter", directory, ports.take(), where)
-        self.sentinel = stack.healer("sentinel", directory, ports.take(), where)
+        self.sentinel = stack.healer("sentinel", directory, ports.take(), {**where, **sentinel})
         bundle = directory / "bundle"
         self.alertmanager = stack.alertmanager(
             servers.alertmanager, directory, ports.take(), bundle / "alertmanager/alertmanager.yml"
@@ -138,6 +139,7 @@ class World:
         pace: Settings = BRISK,
         silent: Collection[str] = (),
         watched: bool = False,
+        sentinel: Mapping[str, str] | None = None,
     ) -> AsyncIterator[World]:
         """Start a world, wait until all is well in it, and stop all of it at the end.
 
@@ -148,6 +150,7 @@ class World:
             pace: How fast the pipeline turns; the addresses in it do not count.
             silent: Services that are not started.
             watched: Whether `healer bundle --watch` keeps the rules in step with the truth.
+            sentinel: More of the sentinel's environment.
 
         Raises:
             TruthError: The document does not load.
@@ -156,7 +159,7 @@ class World:
         """
         async with contextlib.AsyncExitStack() as cleanup:
             ports = cleanup.enter_context(Ports())
-            world = cls(servers, document, directory, pace, ports, watched=watched)
+            world = cls(servers, document, directory, pace, ports, watched=watched, sentinel=sentinel or {})
             cleanup.push_async_callback(world._stop)
             world._http = await cleanup.enter_async_context(
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2))
@@ -317,7 +320,8 @@ class World:
         await _together(*self.redis.values())
         await self._seed()
         await self.events.start()
-        write(render(self.truth, self.settings), self.directory / "bundle")
+        files = render(self.truth, self.settings)
+        write(files, self.directory / "bundle", private=self.settings.private)
         beating = [process for name, process in self.services.items() if name not in silent]
         await _together(self.exporter, self.prometheus, *beating)
         # Prometheus takes 5 s to find its Alertmanager, longer than a sentinel may wait for a Watchdog; and a
