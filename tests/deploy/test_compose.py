@@ -49,7 +49,7 @@ def test_a_service_has_no_rights_that_it_does_not_need(name: str) -> None:
     assert re.fullmatch(r"[a-z/-]+:(v?\d+\.\d+\.\d+|local)", service["image"]), "an image without a version"
 
 
-@pytest.mark.parametrize("name", SERVICES.keys() - DEMO - {ONE_SHOT})
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - DEMO - {ONE_SHOT}))
 def test_a_service_that_stays_says_whether_it_is_well(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
 
