@@ -314,6 +314,12 @@ def _server_option(
     help="How long an event may wait in Alertmanager.  [default: 5]",
 )
 @click.option(
+    "--rule-shards",
+    type=int,
+    metavar="N",
+    help="Share services out over N rule groups, evaluated side by side.  [default: 1]",
+)
+@click.option(
     "--resend-delay",
     type=float,
     metavar="SEC",

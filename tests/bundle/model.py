@@ -21,11 +21,13 @@ class Promise:
         interval: Seconds between two beats.
         timeout: Seconds of silence that make it missing.
         own: Seconds of silence that make a replica's own beat late.
+        fresh: Seconds after which a scrape says nothing about the present.
     """
 
     interval: float
     timeout: float
     own: float
+    fresh: float
 
     @property
     def warmup(self) -> float:
@@ -35,12 +37,12 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What one scrape of one replica said about one service. All are epoch seconds.
+    """What one scrape of one replica said about one service and its bus. All are epoch seconds.
 
     Attributes:
         at: When it was scraped.
         last_seen: Receipt of the newest beat; 0 for none.
-        watch_start: Since when the replica listens without a break; 0 while it does not.
+        watch_start: Since when the replica listens to the service without a break; 0 while it does not.
         own_beat: When the replica last heard its own beat on the service's bus; 0 for never.
     """
 
@@ -68,9 +70,9 @@ class Watcher:
         believed = [each for each in sightings if not self._clock_is_ahead(each)]
         self._hear(now, believed)
         self._recover()
-        witnesses = [each for each in believed if self._can_testify_to_silence(each)]
+        witnesses = [each for each in believed if self._can_testify_to_silence(now, each)]
         if witnesses and self.silent_since is None:
-            self._judge(witnesses, sightings)
+            self._judge(witnesses)
         return self.silent_since
 
     @staticmethod
@@ -92,21 +94,25 @@ class Watcher:
         if self.silent_since is not None and self._heard is not None and self._heard > self.silent_since:
             self.silent_since = None
 
-    def _can_testify_to_silence(self, sighting: Sighting) -> bool:
-        """Only who has listened for a whole warm-up, and proves by its own beat that it can hear."""
-        listening = sighting.watch_start > 0
-        warm = sighting.at - sighting.watch_start >= self.promise.warmup
+    def _can_testify_to_silence(self, now: float, sighting: Sighting) -> bool:
+        """Only who has just been asked, and proves by its own beat that it can hear."""
+        asked = now - sighting.at <= self.promise.fresh
         hears = sighting.own_beat > 0 and sighting.at - sighting.own_beat <= self.promise.own
-        return listening and warm and hears
+        return asked and hears
 
-    def _judge(self, witnesses: list[Sighting], sightings: list[Sighting]) -> None:
+    def _judge(self, witnesses: list[Sighting]) -> None:
         """Silence reaches up to where every witness has looked: a beat may have come since the oldest scrape.
 
-        A service that was never heard is silent for as long as anybody listens: of all watches the longest counts.
+        It counts once a witness has listened for a whole warm-up. A service that was never heard is silent for as long
+        as any of them listens.
         """
+        observed = min(each.at for each in witnesses)
+        listening = [each.watch_start for each in witnesses if each.watch_start > 0]
+        if not listening or observed - min(listening) < self.promise.warmup:
+            return
         if self._heard is None:
-            self.silent_since = min(each.watch_start for each in sightings if each.watch_start > 0)
-        elif min(each.at for each in witnesses) - self._heard > self.promise.timeout:
+            self.silent_since = min(listening)
+        elif observed - self._heard > self.promise.timeout:
             self.silent_since = self._heard
 
 

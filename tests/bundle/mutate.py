@@ -25,7 +25,7 @@ from unittest import mock
 import click
 import pytest
 import yaml
-from tests.bundle.conftest import EXAMPLE
+from tests.bundle.conftest import EXAMPLE, ORDER
 from tests.bundle.mutants import MUTANTS, Mutant
 from tests.bundle.replay import RULES, Batch, about_misses, frugal
 from tests.bundle.test_differential import generated
@@ -104,12 +104,12 @@ def nets(*, closed: bool) -> list[Net]:
     rules = {path: text for path, text in bundle.items() if path.startswith("rules/")}
     # Before any world is made: hypothesis wants its plugin loaded first.
     scenarios = _scenarios(rules)
-    made = [Net("the bundle's own tests", yaml.safe_load(bundle[GENERATED]), rules)]
+    made = [Net("the bundle's own tests", yaml.safe_load(bundle[GENERATED]), rules), *scenarios]
     for pace in (BRISK, USUAL, SLOW):
         batch = Batch(generated(pace, SAMPLE), closed=closed)
         rules_of_worlds = {RULES: render(batch.truth(), Settings())[RULES]}
         made.append(Net(f"{pace.name} worlds", batch.document(), rules_of_worlds, worlds=True))
-    return made + scenarios
+    return made
 
 
 def _scenarios(rules: dict[str, str]) -> list[Net]:
@@ -133,7 +133,7 @@ def _scenarios(rules: dict[str, str]) -> list[Net]:
             each["expr"] += f" # {name}"
         documents.setdefault((file, interval), []).append(group)
     return [
-        Net(file, {"evaluation_interval": interval, "tests": groups}, rules)
+        Net(file, {"group_eval_order": ORDER, "evaluation_interval": interval, "tests": groups}, rules)
         for (file, interval), groups in documents.items()
     ]
 
@@ -148,7 +148,7 @@ def main(*, every_net: bool) -> int:
         assert not net.catch(promtool, None), f"{net.name} fail without a mutant"
 
     def caught(mutant: Mutant) -> dict[str, list[str]]:
-        able = every if mutant.about_misses else [net for net in every if not net.worlds][::-1]
+        able = [net for net in every if mutant.about_misses or not net.worlds]
         by: dict[str, list[str]] = {}
         for net in able:
             if found := net.catch(promtool, mutant):

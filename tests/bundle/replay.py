@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from tests.bundle.model import Prometheus, Promise, Sighting, Watcher
-from tests.bundle.world import BUSES, DAWN, World
+from tests.bundle.world import BUSES, DAWN, Scrape, Shown, World
 
 from healer.bundle import Settings, render
 from healer.truth.model import Bus, Monitor, Service, Truth
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 RULES = "rules/heartbeat.rules.yml"
 MISSES = 'ALERTS{alertname="HeartbeatMiss"}'
-LATE = "time() - svc:heartbeat_silent_since_timestamp_seconds:latched"
+LATE = "time() - max by (svc) (svc:heartbeat_silent_since_timestamp_seconds:latched)"
 _FAILURE = re.compile(r'expr: "(.*)", time: (\S+),\n\s*exp: ?(.*)\n\s*got: ?(.*)')
 _SAMPLE = re.compile(r'\{[^}]*svc="(\w+)"[^}]*\} ([^\s,]+)')
 _DURATION = re.compile(r"(\d+)(ms|[hms])")
@@ -60,29 +60,34 @@ def judged(world: World, *, closed: bool) -> Verdicts:
     """What the model says of `world` at each evaluation."""
     verdicts: Verdicts = {at: {} for at in evaluations(world)}
     for service in world.services:
-        watcher = Watcher(Promise(service.interval, service.timeout, world.pace.own_timeout))
+        own = world.pace.own_timeout
+        fresh = max(2 * own, 3 * Settings().scrape_interval)
+        watcher = Watcher(Promise(service.interval, service.timeout, own, fresh))
         held = [Prometheus(closed=closed) for _ in world.replicas]
         pending = [iter([*scrapes]) for scrapes in world.scrapes]
         upcoming = [next(each, None) for each in pending]
         for at in verdicts:
             for index, prometheus in enumerate(held):
                 while (scrape := upcoming[index]) is not None and scrape.at <= at:
-                    shown = scrape.services and scrape.services[service.name]
-                    # What a replica with an old truth says of a service on another bus is about something else.
-                    prometheus.scraped(
-                        scrape.at + DAWN,
-                        Sighting(
-                            scrape.at + DAWN, shown.last_seen, shown.watch_start, scrape.buses[shown.bus][0]
-                        )
-                        if shown and shown.bus == service.bus
-                        else None,
-                    )
+                    prometheus.scraped(scrape.at + DAWN, _sighting(scrape, service.name, service.bus))
                     upcoming[index] = next(pending[index], None)
             sightings = [seen for each in held if (seen := each.holds(at + DAWN)) is not None]
             since = watcher.evaluate(at + DAWN, sightings)
             if since is not None:
                 verdicts[at][service.name] = at + DAWN - since
     return verdicts
+
+
+def _sighting(scrape: Scrape, name: str, bus: str) -> Sighting | None:
+    """What a replica says of a service on the bus that the rules' truth says, and of that bus.
+
+    What one with an old truth says of the service on another bus is about something else.
+    """
+    on_bus = {each: shown for each, shown in (scrape.services or {}).items() if shown.bus == bus}
+    if not on_bus:
+        return None
+    shown = on_bus.get(name, Shown(bus, 0.0, 0.0))
+    return Sighting(scrape.at + DAWN, shown.last_seen, shown.watch_start, scrape.buses[bus][0])
 
 
 class Replay:
@@ -150,14 +155,26 @@ class Batch:
     def truth(self) -> Truth:
         pace = self._worlds[0].pace
         services = [
-            Service(_name(index, each.name), each.bus, f"{index}:{each.name}", each.interval, each.timeout)
+            Service(
+                _name(index, each.name),
+                _name(index, each.bus),
+                f"{index}:{each.name}",
+                each.interval,
+                each.timeout,
+            )
             for index, world in enumerate(self._worlds)
             for each in world.services
         ]
         return Truth(
             services=tuple(sorted(services, key=lambda each: each.name)),
-            buses=tuple(Bus(name, f"redis://{name}:6379") for name in BUSES),
-            monitor=Monitor(interval=pace.own_interval, timeout=pace.own_timeout, alerts_bus=BUSES[0]),
+            buses=tuple(
+                Bus(_name(index, name), f"redis://{name}:6379")
+                for index, _ in enumerate(self._worlds)
+                for name in BUSES
+            ),
+            monitor=Monitor(
+                interval=pace.own_interval, timeout=pace.own_timeout, alerts_bus=_name(0, BUSES[0])
+            ),
             version="1",
             sha256="ab" * 32,
         )
@@ -166,6 +183,7 @@ class Batch:
         return {
             "rule_files": ["rules.yml"],
             "evaluation_interval": f"{self._worlds[0].pace.evaluation}s",
+            "group_eval_order": ["heartbeat-truth", "heartbeat"],
             "tests": [
                 {
                     "interval": "1s",
@@ -182,7 +200,7 @@ class Batch:
     def _expectations(self) -> Iterator[dict[str, Any]]:
         for at in evaluations(self._worlds[0]):
             missing = [
-                (_name(index, service.name), service.bus, late)
+                (_name(index, service.name), _name(index, service.bus), late)
                 for index, world in enumerate(self._worlds)
                 for service in world.services
                 if (late := self._verdicts[index][at].get(service.name)) is not None
@@ -221,8 +239,8 @@ def _expect(at: float, expr: str, samples: list[tuple[str, float]]) -> dict[str,
     }
 
 
-def _name(index: int, service: str) -> str:
-    return f"w{index}_{service}"
+def _name(index: int, name: str) -> str:
+    return f"w{index}_{name}"
 
 
 def _world(svc: str) -> tuple[int, str]:
@@ -242,10 +260,12 @@ def _series(index: int, world: World) -> Iterator[tuple[str, str]]:
         for scrape in scrapes:
             row: dict[str, float | None] = dict.fromkeys(shown)
             for bus, (own_beat, up) in scrape.buses.items():
-                row[f'heartbeat_bus_loopback_timestamp_seconds{{{target},bus="{bus}"}}'] = own_beat
-                row[f'heartbeat_bus_up{{{target},bus="{bus}"}}'] = float(up)
+                row[f'heartbeat_bus_loopback_timestamp_seconds{{{target},bus="{_name(index, bus)}"}}'] = (
+                    own_beat
+                )
+                row[f'heartbeat_bus_up{{{target},bus="{_name(index, bus)}"}}'] = float(up)
             for name, state in (scrape.services or {}).items():
-                labels = f'{target},bus="{state.bus}",svc="{_name(index, name)}"'
+                labels = f'{target},bus="{_name(index, state.bus)}",svc="{_name(index, name)}"'
                 row[f"heartbeat_last_seen_timestamp_seconds{{{labels}}}"] = state.last_seen
                 row[f"heartbeat_watch_start_timestamp_seconds{{{labels}}}"] = state.watch_start
             for series, value in row.items():

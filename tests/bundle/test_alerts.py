@@ -152,10 +152,29 @@ def test_healer_ends_its_miss_with_the_first_beat(timeline: Callable[..., Timeli
     line.hold()
 
 
+def test_a_healer_that_went_unseen_is_missed_within_a_minute(timeline: Callable[..., Timeline]) -> None:
+    # Nobody marks its samples stale when Prometheus was down at that time: they stand for five minutes.
+    line = timeline(end=240)
+    line.exporter("a", up=lambda now: float(now <= 60), loopback=lambda now: now if now <= 60 else None)
+    line.firing(120, "HealerMiss")
+    line.firing(125, "HealerMiss", '{svc="healer"}')
+    line.hold()
+
+
+def test_a_healer_that_knew_no_bus_and_went_unseen_is_missed_within_a_minute(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=240)
+    line.exporter("a", up=lambda now: 1.0 if now <= 60 else None)
+    line.firing(120, "HealerMiss")
+    line.firing(125, "HealerMiss", '{svc="healer"}')
+    line.hold()
+
+
 # HeartbeatBusDown, HeartbeatUnwatched
 
 
-def bus_up(line: Timeline, name: str, replica: str, up: Callable[[float], float]) -> None:
+def bus_up(line: Timeline, name: str, replica: str, up: Callable[[float], float | None]) -> None:
     """What a replica says of a bus."""
     line.add(f'heartbeat_bus_up{{job="heartbeat", instance="{replica}", bus="{name}"}}', up)
 
@@ -167,6 +186,17 @@ def test_a_bus_is_down_when_no_replica_hears_it(timeline: Callable[..., Timeline
     bus_up(line, "market-redis", "a", lambda _: 1.0)
     line.firing(110, "HeartbeatBusDown")
     line.firing(115, "HeartbeatBusDown", '{bus="system-redis"}')
+    line.hold()
+
+
+def test_a_replica_that_went_unseen_does_not_hide_that_a_bus_is_down(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=240)
+    bus_up(line, "system-redis", "a", lambda now: 1.0 if now <= 60 else None)
+    bus_up(line, "system-redis", "b", lambda now: 0.0 if now >= 60 else None)
+    line.firing(130, "HeartbeatBusDown")
+    line.firing(145, "HeartbeatBusDown", '{bus="system-redis"}')
     line.hold()
 
 

@@ -395,3 +395,62 @@ def test_a_miss_does_not_end_because_its_service_moves_to_another_bus(
     )
     line.missing(240, "rss_agg")
     line.hold()
+
+
+# Nobody marks the samples of a replica stale that went while Prometheus was down: they stand for five minutes.
+
+
+def until(end: float, column: Callable[[float], float]) -> Callable[[float], float | None]:
+    """A column whose samples just end."""
+    return lambda now: column(now) if now <= end else None
+
+
+def test_a_replica_that_went_unseen_does_not_hide_a_death_from_its_successor(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=240)
+    line.exporter("a", loopback=until(60, alive), up=until(60, lambda _: 1.0))
+    line.service("rss_agg", watch=until(60, lambda _: 1.0), seen=until(60, beats(60)), replica="a")
+    line.exporter("b", loopback=lambda now: now if now >= 90 else None)
+    line.service(
+        "rss_agg",
+        watch=lambda now: 90.0 if now >= 90 else None,
+        seen=lambda now: min(now, 100.0) if now >= 90 else None,
+        replica="b",
+    )
+    line.missing(130)
+    line.missing(140, "rss_agg")
+    line.late(140, "rss_agg", 40)
+    line.hold()
+
+
+# A restart of Prometheus with another truth: what the older rules recorded stands for five minutes.
+
+
+def older(line: Timeline, record: str, labels: str, column: Callable[[float], float]) -> None:
+    """What rules of an older truth recorded up to 60, where the story begins."""
+    line.add(f'{record}{{svc="rss_agg", {labels}}}', until(60, column))
+
+
+def test_the_verdict_of_an_older_truth_makes_no_second_alert(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=240)
+    for label in (
+        'bus="system-redis", class="0", severity="critical", timeout="30"',
+        'bus="elsewhere", class="1"',
+    ):
+        older(line, "svc:heartbeat_silent_since_timestamp_seconds:latched", label, lambda _: 20.0)
+    line.service("rss_agg", watch=lambda now: 70.0 if now >= 70 else None, seen=0)
+    line.expect(200, "count({__name__='ALERTS', alertname='HeartbeatMiss'})", {"{}": 1.0})
+    line.missing(65, "rss_agg")
+    line.missing(200, "rss_agg")
+    line.hold()
+
+
+def test_the_newest_beat_is_remembered_from_an_older_truth(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=240)
+    older(line, "svc:heartbeat_last_seen_timestamp_seconds:max", 'bus="elsewhere", class="0"', alive)
+    line.service("rss_agg", watch=lambda now: 70.0 if now >= 70 else None, seen=0)
+    line.missing(90)
+    line.missing(95, "rss_agg")
+    line.late(95, "rss_agg", 35)
+    line.hold()

@@ -12,7 +12,7 @@ from aiohttp import web
 from tests.bundle.conftest import service, truth
 
 from healer.bundle import Settings, render, write
-from healer.stack.stack import prometheus
+from healer.stack.stack import Server, prometheus
 from healer.truth.model import Monitor
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ PATIENCE_SECONDS = 30.0
 class Running:
     """A Prometheus with the rules of a truth, which scrapes an exporter that never heard anybody."""
 
-    def __init__(self, folder: Path, settings: Settings, url: str, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, url: str, session: aiohttp.ClientSession, server: Server
+    ) -> None:
+        self._server = server
         self._folder = folder
         self._settings = settings
         self._url = url
@@ -43,20 +46,32 @@ class Running:
         async with self._session.post(f"{self._url}/-/reload") as response:
             assert response.status == 200, await response.text()
 
+    async def restart(self, of: Truth) -> None:
+        await self._server.stop()
+        self.write(of)
+        await self._server.start()
+        await self._server.wait_ready()
+
+    async def unhealthy(self) -> list[str]:
+        """Rules whose last evaluation failed."""
+        async with self._session.get(f"{self._url}/api/v1/rules") as response:
+            groups = (await response.json())["data"]["groups"]
+        return [rule["name"] for group in groups for rule in group["rules"] if rule["health"] == "err"]
+
     async def query(self, expr: str) -> list[dict[str, Any]]:
         async with self._session.get(f"{self._url}/api/v1/query", params={"query": expr}) as response:
             result: list[dict[str, Any]] = (await response.json())["data"]["result"]
             return result
 
+    async def alerts(self, name: str) -> list[dict[str, Any]]:
+        """An alert's firing instances. (Not those of ALERTS: the series of before a restart look present.)"""
+        async with self._session.get(f"{self._url}/api/v1/alerts") as response:
+            every = (await response.json())["data"]["alerts"]
+        return [each for each in every if each["labels"]["alertname"] == name and each["state"] == "firing"]
+
     async def firing(self, name: str) -> dict[str, str]:
         """Services for which an alert fires, and since when."""
-        async with self._session.get(f"{self._url}/api/v1/alerts") as response:
-            alerts = (await response.json())["data"]["alerts"]
-        return {
-            alert["labels"].get("svc", ""): alert["activeAt"]
-            for alert in alerts
-            if alert["labels"]["alertname"] == name and alert["state"] == "firing"
-        }
+        return {each["labels"].get("svc", ""): each["activeAt"] for each in await self.alerts(name)}
 
     async def until_missing(self, *names: str) -> dict[str, str]:
         """Wait until exactly these are missing; return since when."""
@@ -66,6 +81,14 @@ class Running:
                 return missing
             await asyncio.sleep(0.1)
         raise AssertionError(f"missing: {sorted(missing)}, expected: {sorted(names)}")
+
+    async def until_nothing(self, expr: str) -> None:
+        """Wait until every group has been evaluated, and the query finds nothing more."""
+        for _ in range(int(PATIENCE_SECONDS / 0.1)):
+            if not (found := await self.query(expr)):
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"there still are {found}")
 
 
 async def metrics(_: web.Request) -> web.Response:
@@ -97,7 +120,7 @@ async def running(servers: Servers, ports: Ports, tmp_path: Path) -> AsyncIterat
     )
     server = prometheus(servers.prometheus, tmp_path, port, tmp_path / "prometheus" / "prometheus.yml")
     async with aiohttp.ClientSession() as session:
-        it = Running(tmp_path, settings, f"http://127.0.0.1:{port}", session)
+        it = Running(tmp_path, settings, f"http://127.0.0.1:{port}", session, server)
         it.write(truth(*(service(name) for name in "abc"), monitor=Monitor(timeout=8.0, interval=1.0)))
         try:
             await server.start()
@@ -116,9 +139,27 @@ async def test_a_truth_edit_reaches_the_edited_service_alone(running: Running) -
     after = await running.until_missing("b", "c", "d")
     assert after["b"] == before["b"]
     assert after["c"] == before["c"]
-    assert await running.query('{__name__=~"svc:.+", svc="a"}') == []
-    (timeout,) = await running.query('svc:heartbeat_timeout_seconds:truth{svc="b"}')
-    assert timeout["value"][1] == "60"
+    await running.until_nothing('{__name__=~"svc:.+", svc="a"}')
+    await running.until_nothing('svc:heartbeat_timeout_seconds:truth{svc="b"} != 60')
+    assert await running.query('svc:heartbeat_timeout_seconds:truth{svc="b"}')
+
+
+async def test_a_truth_edited_before_a_restart_of_prometheus_is_that_of_an_edit_while_it_runs(
+    running: Running,
+) -> None:
+    await running.until_missing("a", "b", "c")
+    # What the older rules recorded looks present for five minutes: nobody marked it stale.
+    edited = truth(service("b", severity="warning", team="blue"), service("c", timeout=60.0), service("d"))
+    await running.restart(edited)
+    await running.until_missing("b", "c", "d")
+    await asyncio.sleep(3)  # Several evaluations, each of which could go wrong.
+    assert await running.unhealthy() == []
+    labels = [each["labels"] for each in await running.alerts("HeartbeatMiss")]
+    assert sorted((each["svc"], each["severity"]) for each in labels) == [
+        ("b", "warning"),
+        ("c", "critical"),
+        ("d", "critical"),
+    ]
 
 
 async def test_what_does_not_touch_the_rules_keeps_all_states(running: Running) -> None:

@@ -54,3 +54,26 @@ def test_own_beats_from_the_future_keep_no_dead_healer_alive(timeline: Callable[
     line.firing(55, "HealerMiss")
     line.firing(65, "HealerMiss", '{svc="healer"}')
     line.hold()
+
+
+def test_what_truth_says_of_a_service_is_a_series_to_join_with(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=60)
+    line.service("vexy_ai", watch=1, seen=0, bus="market-redis")
+    labels = '{bus="market-redis", severity="warning", svc="vexy_ai", team="ai"}'
+    for series, value in (
+        ("svc:heartbeat_timeout_seconds:truth", 120),
+        ("svc:heartbeat_warmup_seconds:truth", 90),
+    ):
+        line.expect(60, series, {f"{series}{labels}": value})
+    line.hold()
+
+
+def test_a_service_has_a_state_also_when_every_exporter_is_gone(timeline: Callable[..., Timeline]) -> None:
+    def until_60(column: Callable[[float], float]) -> Callable[[float], float | str | None]:
+        return lambda now: column(now) if now < 60 else "stale" if now == 60 else None
+
+    line = timeline(end=1200)
+    line.service("rss_agg", watch=until_60(lambda _: 1.0), seen=until_60(lambda now: now))
+    for at in (60, 600, 1200):
+        line.expect(at, STATE, {f'{STATE}{{svc="rss_agg"}}': 1})
+    line.hold()

@@ -78,6 +78,11 @@ def detection(service: Service, settings: Settings) -> Way:
             ),
             Link("timeout", service.timeout, service.timeout, _origin(service, "timeout")),
             _every("scrape", settings.scrape_interval),
+            *(
+                [_every("evaluation of the bus", settings.evaluation_interval)]
+                if settings.rule_shards > 1
+                else []
+            ),
             _every("evaluation", settings.evaluation_interval),
         ),
         sentinel=Link(

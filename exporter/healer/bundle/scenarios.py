@@ -282,8 +282,8 @@ class _Story:
         return Check(at, MISSES, tuple((_alert(service), 1.0) for service in self._services))
 
     def _silence(self, at: float, since: float) -> Check:
-        expr = "svc:heartbeat_silent_since_timestamp_seconds:latched"
-        samples = tuple((f"{expr}{{svc={quoted(service.name)}}}", since) for service in self._services)
+        expr = "max by (svc) (svc:heartbeat_silent_since_timestamp_seconds:latched)"
+        samples = tuple((f"{{svc={quoted(service.name)}}}", since) for service in self._services)
         return Check(at, expr, samples)
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+MOST_SHARDS = 256
+"""More rule groups than any Prometheus has processors."""
 SHORTEST_SECONDS = 0.001
 """The resolution of durations in Prometheus' and Alertmanager's files."""
 
@@ -34,6 +36,7 @@ class Settings:
         prometheus: Where Prometheus scrapes itself.
         scrape_interval: Time between two scrapes.
         evaluation_interval: Time between two evaluations of the rules.
+        rule_shards: Over how many rule groups, which Prometheus evaluates side by side, the services share out.
         resend_delay: Prometheus' `--rules.alert.resend-delay`, which is a flag and has to be passed to it as
             well: how old a Watchdog can be when Alertmanager sends it on.
         group_interval: Alertmanager's, of the sentinel's routes: how long a recovery waits at most.
@@ -54,6 +57,7 @@ class Settings:
     prometheus: tuple[str, ...] = ("127.0.0.1:9090",)
     scrape_interval: float = 5.0
     evaluation_interval: float = 5.0
+    rule_shards: int = 1
     resend_delay: float = 10.0
     group_interval: float = 5.0
     runbook_base: str = RUNBOOK_BASE
@@ -73,6 +77,8 @@ class Settings:
             for name in ("exporters", "sentinels", "alertmanagers", "prometheus")
             if not getattr(self, name)
         ]
+        if not 1 <= self.rule_shards <= MOST_SHARDS:
+            problems.append(f"rule_shards is {self.rule_shards!r}: expected 1 to {MOST_SHARDS}.")
         if "{alert}" not in self.runbook_base:
             problems.append(
                 f"runbook_base is {self.runbook_base!r}: expected the placeholder {{alert}} in it."

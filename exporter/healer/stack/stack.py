@@ -55,6 +55,7 @@ def prometheus(
     config: Path,
     *,
     resend_delay: float = 60.0,
+    queue_capacity: int = 10_000,
 ) -> Server:
     """Return a Prometheus that runs `config` and can be reloaded by POST.
 
@@ -64,6 +65,7 @@ def prometheus(
         port: Where it listens.
         config: Its prometheus.yml; absolute.
         resend_delay: Seconds between two sendings of an alert that fires on.
+        queue_capacity: Notifications that wait for Alertmanager before some are dropped.
     """
     argv = (
         program.path,
@@ -72,6 +74,7 @@ def prometheus(
         f"--web.listen-address={LOOPBACK}:{port}",
         "--web.enable-lifecycle",
         f"--rules.alert.resend-delay={_duration(resend_delay)}",
+        f"--alertmanager.notification-queue-capacity={queue_capacity}",
     )
     ready = http_ok(f"http://{LOOPBACK}:{port}/-/ready")
     return Server(Command("prometheus", argv, ready, program.environment, program.directory), directory, port)
