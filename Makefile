@@ -39,6 +39,14 @@ mutants: $(STAMP) ## faults put into the rules, each of which a test must catch
 test-autoheal-kills: $(STAMP) ## autoheal killed at 50 random points
 	@AUTOHEAL_KILLS=50 $(BIN)/python -m pytest --quiet tests/autoheal/test_kills.py
 
+.PHONY: test-autoheal-long
+test-autoheal-long: $(STAMP) ## an action that takes a minute, delivered by a real Alertmanager
+	@AUTOHEAL_LONG_SECONDS=60 $(BIN)/python -m pytest --quiet tests/autoheal/test_pair.py
+
+.PHONY: test-systemd
+test-systemd: $(STAMP) ## autoheal's commands in scopes of a real systemd of its own; as root
+	@$(BIN)/python -m pytest --quiet tests/systemd
+
 .PHONY: bench
 bench: $(STAMP) ## what the hot paths cost, beside what one would write without them
 	@$(BIN)/python bench/exporter.py

@@ -163,7 +163,7 @@ def autoheal(listen: Address, web_config: Path | None, config: Path, *, check: b
     """Act on Alertmanager's alerts as a policy file allows; disabled and a dry run unless told otherwise.
 
     Reads AUTOHEAL_ENABLED, AUTOHEAL_DRY_RUN, AUTOHEAL_TOKEN_FILE, AUTOHEAL_AUDIT_PATH,
-    AUTOHEAL_DEFAULT_COOLDOWN_SEC, AUTOHEAL_PUBLIC_URL and ALERTMANAGER_URL.
+    AUTOHEAL_DEFAULT_COOLDOWN_SEC, AUTOHEAL_CGROUP, AUTOHEAL_PUBLIC_URL and ALERTMANAGER_URL.
     """
     if check:
         sys.exit(check_policy(config))

@@ -19,6 +19,8 @@ from healer.autoheal.metrics import Counts, StateCollector
 from healer.autoheal.policyfile import PolicyError, load
 from healer.autoheal.record import Recorder
 from healer.autoheal.recovery import needed
+from healer.autoheal.scope import ScopeError
+from healer.autoheal.scope import find as find_scopes
 from healer.autoheal.settings import Settings, SettingsError
 from healer.autoheal.status import Status
 from healer.autoheal.trail import Trail
@@ -52,10 +54,11 @@ class Autoheal:
         try:
             self.settings = settings = Settings.from_env(env)
             policy = load(config, settings.cooldown)
+            self.scopes = find_scopes(settings.cgroup)
             self._tokens = None if settings.token_file is None else Tokens(settings.token_file)
             self._journal = Journal(settings.audit_path, needed)
             self._events = self._journal.open()
-        except (SettingsError, PolicyError, TokenError, JournalError) as error:
+        except (SettingsError, PolicyError, ScopeError, TokenError, JournalError) as error:
             raise StartError(str(error)) from None
         self._config = config
         self._log = structlog.get_logger(component="autoheal")
@@ -65,7 +68,7 @@ class Autoheal:
         self.trail = Trail()
         self.counts = Counts(self.registry, policy)
         self.recorder = Recorder(self._journal, self.trail, self.counts, anchor)
-        executor = Executor(settings.audit_path.parent / "output")
+        executor = Executor(settings.audit_path.parent / "output", self.scopes)
         self.dispatcher = Dispatcher(settings, policy, self.recorder, executor, clock=clock, anchor=anchor)
         self.status = Status(self.dispatcher, self.recorder, settings, clock, anchor)
         self.clock = clock
@@ -146,7 +149,8 @@ async def run(listen: Address, config: Path, env: Mapping[str, str], web_config:
         await parts.recover()
         async with serving(app, listen, web_config) as url:
             mode = "live" if parts.settings.live else "dry run" if parts.settings.enabled else "disabled"
-            log.info("serving", url=url, mode=mode, audit=str(parts.settings.audit_path))
+            cgroup = "systemd" if parts.scopes else "none"
+            log.info("serving", url=url, mode=mode, cgroup=cgroup, audit=str(parts.settings.audit_path))
             return await daemon.run(
                 {"dispatcher": parts.dispatcher.run}, hangup=parts.reload, alive=parts.dispatcher.alive
             )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from healer.autoheal import scope
 from healer.autoheal.policy import Kind
 from healer.autoheal.survivors import ID_VARIABLE, survivors
 
@@ -64,10 +65,11 @@ class Outcome:
 
 
 class Executor:
-    """Runs actions; their output goes to one folder."""
+    """Runs actions; their output goes to one folder, and each command has a scope of its own where there are any."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scopes: scope.Scopes | None = None) -> None:
         self._folder = folder
+        self._scopes = scopes
 
     async def run(self, id_: str, action: Action, argv: tuple[str, ...], alert: bytes) -> Outcome:
         """Run `action` and return what came of it; never raises for what it does.
@@ -111,7 +113,7 @@ class Executor:
                 # Not asyncio's own: that one kills a command that still runs when autoheal is stopped.
                 process = await asyncio.to_thread(
                     subprocess.Popen,
-                    argv,
+                    argv if self._scopes is None else self._scopes.wrap(id_, argv),
                     stdin=stdin,
                     stdout=output,
                     stderr=output,
@@ -119,7 +121,7 @@ class Executor:
                     env=env,
                     start_new_session=True,
                 )
-            failed = await _supervise(process, action, output)
+            failed = await _supervise(process, action, output, id_)
             text = _finish(output)
         except (OSError, ValueError) as failure:
             # No such file, no permission, too long a list of arguments.
@@ -132,7 +134,7 @@ class Executor:
         return Outcome(failed, seconds, process.returncode, text, str(path), left)
 
 
-async def _supervise(process: subprocess.Popen[bytes], action: Action, output: int) -> str:
+async def _supervise(process: subprocess.Popen[bytes], action: Action, output: int, id_: str) -> str:
     """Wait for a command, and end it when it takes too long; return what went wrong, or nothing."""
     trimming = asyncio.create_task(_trim(output))
     try:
@@ -145,11 +147,11 @@ async def _supervise(process: subprocess.Popen[bytes], action: Action, output: i
                 if code and code > 0
                 else f"ended by signal {-(code or 0)}"
             )
-        _signal(process.pid, signal.SIGTERM)
-        if await _group_gone(process, action.grace):
+        _signal(process.pid, id_, signal.SIGTERM)
+        if await _all_gone(process, id_, action.grace):
             return f"took longer than {action.timeout:g} s and was ended with TERM"
-        _signal(process.pid, signal.SIGKILL)
-        if await _group_gone(process, REAP_SECONDS):
+        _signal(process.pid, id_, signal.SIGKILL)
+        if await _all_gone(process, id_, REAP_SECONDS, signal.SIGKILL):
             return (
                 f"took longer than {action.timeout:g} s, ignored TERM for {action.grace:g} s and was killed"
             )
@@ -167,12 +169,16 @@ async def _gone(process: subprocess.Popen[bytes], seconds: float) -> bool:
     return True
 
 
-async def _group_gone(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Wait for the command and all of its group."""
+async def _all_gone(
+    process: subprocess.Popen[bytes], id_: str, seconds: float, again: signal.Signals | None = None
+) -> bool:
+    """Wait for the command and all of its group and scope; send `again` to whom they start meanwhile."""
     deadline = time.monotonic() + seconds
-    while process.poll() is None or _group_lives(process.pid):
+    while process.poll() is None or _group_lives(process.pid) or scope.members(id_):
         if time.monotonic() >= deadline:
             return False
+        if again is not None:
+            _signal(process.pid, id_, again)
         await asyncio.sleep(POLL_SECONDS)
     return True
 
@@ -193,10 +199,11 @@ def _group_lives(group: int) -> bool:
     return False
 
 
-def _signal(group: int, signum: int) -> None:
-    # The group is the command's own session; it is gone if everyone in it is.
+def _signal(group: int, id_: str, signum: signal.Signals) -> None:
+    # The group is the command's own session; it is gone if everyone in it is. Without a scope it has no members.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signum)
+    scope.signal_members(id_, signum)
 
 
 async def _trim(output: int) -> None:

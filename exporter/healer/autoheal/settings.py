@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from platformdirs import user_state_path
 
 from healer.autoheal.policyfile import DEFAULT_COOLDOWN, LONGEST
+from healer.autoheal.scope import Cgroup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,7 @@ class Settings:
         alertmanager: ALERTMANAGER_URL: where silences are made; empty: nowhere.
         public_url: AUTOHEAL_PUBLIC_URL: how people reach it.
         token_file: AUTOHEAL_TOKEN_FILE: who may use it; None: anyone, and then nothing runs.
+        cgroup: AUTOHEAL_CGROUP: whether each command has a cgroup of its own.
     """
 
     enabled: bool
@@ -52,6 +54,7 @@ class Settings:
     alertmanager: str
     public_url: str
     token_file: Path | None
+    cgroup: Cgroup
 
     @property
     def live(self) -> bool:
@@ -78,6 +81,7 @@ class Settings:
             alertmanager=_url(env, "ALERTMANAGER_URL", problems),
             public_url=_url(env, "AUTOHEAL_PUBLIC_URL", problems),
             token_file=Path(token) if token else None,
+            cgroup=_cgroup(env, problems),
         )
         if settings.live and settings.token_file is None:
             problems.append(
@@ -94,6 +98,14 @@ def _switch(env: Mapping[str, str], name: str, problems: list[str], *, default: 
     if text and text.lower() not in _WORDS:
         problems.append(f"{name}: found {text!r}, expected true or false.")
     return _WORDS.get(text.lower(), default)
+
+
+def _cgroup(env: Mapping[str, str], problems: list[str]) -> Cgroup:
+    text = env.get("AUTOHEAL_CGROUP", "").strip().lower() or Cgroup.AUTO
+    if text not in set(Cgroup):
+        problems.append(f"AUTOHEAL_CGROUP: found {text!r}, expected {', '.join(Cgroup)}.")
+        return Cgroup.AUTO
+    return Cgroup(text)
 
 
 def _seconds(env: Mapping[str, str], name: str, problems: list[str]) -> float:

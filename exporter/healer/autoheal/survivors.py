@@ -1,8 +1,10 @@
-"""Finds what is left of an action: its processes carry the action's id in their environment."""
+"""Finds what is left of an action: by its id in a process's environment, and by its scope if it has one."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from healer.autoheal import scope
 
 ID_VARIABLE = "HEALER_ACTION_ID"
 """Names the action in the environment of its command, and of everything that the command starts."""
@@ -14,8 +16,9 @@ MOST = 20
 def survivors(id_: str) -> tuple[str, ...]:
     """Return the processes of action `id_` that still run, as `pid name`, whatever group or session they are in.
 
-    One that cleared its environment, or that belongs to another user, is not seen.
+    Without a scope, one that cleared its environment, or that belongs to another user, is not seen.
     """
+    inside = set(scope.members(id_))
     mark = f"{ID_VARIABLE}={id_}".encode()
     found = []
     for folder in Path("/proc").iterdir():
@@ -23,7 +26,7 @@ def survivors(id_: str) -> tuple[str, ...]:
             continue
         try:
             # A dead process that nobody has waited for has an empty environment.
-            if mark in (folder / "environ").read_bytes().split(b"\0"):
+            if int(folder.name) in inside or mark in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(f"{folder.name} {(folder / 'comm').read_text().strip()}")
         except OSError:
             continue
