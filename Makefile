@@ -31,6 +31,10 @@ test: $(STAMP) ## everything that has to hold, with real servers
 test-browser: $(STAMP) ## the pages in a real Chromium, which has to be installed
 	@HEALER_CHROMIUM="$(HEALER_CHROMIUM)" scripts/test-browser
 
+.PHONY: test-compose
+test-compose: $(STAMP) ## docker-compose.yml on a Docker engine, through a death and a return
+	@scripts/test-compose
+
 .PHONY: mutants
 mutants: $(STAMP) ## faults put into the rules, each of which a test must catch
 	@scripts/mutants
