@@ -30,7 +30,7 @@ def test_the_tools_have_nothing_to_say(folder, servers) -> None:
 @pytest.mark.parametrize(
     ("alertname", "receivers"),
     [
-        ("Watchdog", "watchdog"),
+        ("Watchdog", "watchdog,watchdog-autoheal"),
         ("AutohealNoEvents15m", "autoheal-notify"),
         ("HeartbeatMiss", "sentinel,autoheal,people"),
         ("TcpEndpointDownFast", "autoheal,people"),

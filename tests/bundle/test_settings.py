@@ -61,8 +61,10 @@ def test_every_sentinel_gets_every_event() -> None:
     assert urls == {
         "autoheal-notify": [],
         "people": [],
-        "sentinel": ["http://a:1/webhook?repeat=60", "http://b:2/webhook?repeat=60"],
-        "watchdog": ["http://a:1/webhook?repeat=60", "http://b:2/webhook?repeat=60"],
+        "sentinel": ["http://a:1/webhook?repeat=60"],
+        "sentinel-2": ["http://b:2/webhook?repeat=60"],
+        "watchdog": ["http://a:1/webhook?repeat=60"],
+        "watchdog-2": ["http://b:2/webhook?repeat=60"],
     }
 
 

@@ -34,7 +34,7 @@ class Beating:
     async def run(self) -> None:
         async with Redis.from_url(self.url) as redis:
             while True:
-                for svc in self.alive:
+                for svc in tuple(self.alive):
                     beat = {"svc": svc, "i": 1, "ts": int(time.time())}
                     await redis.publish(f"{svc}:heartbeat", json.dumps(beat))
                 await asyncio.sleep(0.2)

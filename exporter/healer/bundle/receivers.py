@@ -15,6 +15,8 @@ from healer.notify.people import Webhook, team_key
 from healer.runtime import secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from healer.bundle.settings import Settings
     from healer.notify.people import Hook, People
     from healer.truth.model import Truth
@@ -54,34 +56,39 @@ def receivers(truth: Truth, settings: Settings) -> str:
     groups = {"people": people, "autoheal-notify": people}
     groups |= {f"people-{team}": people.of_team(team) or people for team in teams(truth, settings)}
     listed = [
-        {"name": "sentinel", "webhook_configs": _sentinels(settings, send_resolved=True)},
-        {
-            "name": "watchdog",
-            "webhook_configs": [
-                *_sentinels(settings, send_resolved=False),
-                *_autoheals(settings, send_resolved=False),
-            ],
-        },
+        *_sentinels(settings, "sentinel", send_resolved=True),
+        *_sentinels(settings, "watchdog", send_resolved=False),
         *(_people(name, group, settings) for name, group in groups.items()),
     ]
     if settings.autoheals:
-        listed.append({"name": "autoheal", "webhook_configs": _autoheals(settings, send_resolved=True)})
+        for name, resolved in (("autoheal", True), ("watchdog-autoheal", False)):
+            listed.append({"name": name, "webhook_configs": _autoheals(settings, send_resolved=resolved)})
     text: str = yaml.safe_dump(listed, sort_keys=False, allow_unicode=True, width=10**9)
     return text
 
 
-def _sentinels(settings: Settings, *, send_resolved: bool) -> list[dict[str, Any]]:
+def numbered(name: str, targets: Sequence[str]) -> list[str]:
+    """Return the names of the receivers for `targets`: `name`, `name-2` and so on."""
+    return [name if index == 1 else f"{name}-{index}" for index in range(1, len(targets) + 1)]
+
+
+def _sentinels(settings: Settings, name: str, *, send_resolved: bool) -> list[dict[str, Any]]:
     # The sentinel has to know how often it is told again what is still missing.
     repeat = number(reminder_interval(settings))
     access = _access(settings.sentinel_credentials)
     return [
         {
-            "url": f"http://{target}/webhook?repeat={repeat}",
-            "send_resolved": send_resolved,
-            "max_alerts": 0,
-            **access,
+            "name": receiver,
+            "webhook_configs": [
+                {
+                    "url": f"http://{target}/webhook?repeat={repeat}",
+                    "send_resolved": send_resolved,
+                    "max_alerts": 0,
+                    **access,
+                }
+            ],
         }
-        for target in settings.sentinels
+        for receiver, target in zip(numbered(name, settings.sentinels), settings.sentinels, strict=True)
     ]
 
 

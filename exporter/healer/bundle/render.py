@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from healer.bundle import scenarios, text
-from healer.bundle.receivers import receivers, teams
+from healer.bundle.receivers import numbered, receivers, teams
 from healer.bundle.shape import (
     QUEUE_CAPACITY,
     Thresholds,
@@ -66,6 +66,11 @@ def render(truth: Truth, settings: Settings) -> dict[str, str]:
         "repeat_interval": repeat_interval(settings),
         "reminder_interval": reminder_interval(settings),
         "teams": teams(truth, settings),
+        "sentinels": numbered("sentinel", settings.sentinels),
+        "watchers": [
+            *numbered("watchdog", settings.sentinels),
+            *(["watchdog-autoheal"] if settings.autoheals else []),
+        ],
         "receivers": receivers(truth, settings),
         "fast": scenarios.fast(truth, settings),
         "slow": scenarios.slow(truth, settings),

@@ -80,21 +80,37 @@ def prometheus(
     return Server(Command("prometheus", argv, ready, program.environment, program.directory), directory, port)
 
 
-def alertmanager(program: Program, directory: Path, port: int, config: Path) -> Server:
-    """Return an Alertmanager of its own, without a cluster.
+def alertmanager(
+    program: Program,
+    directory: Path,
+    port: int,
+    config: Path,
+    *,
+    gossip: int | None = None,
+    peers: Sequence[int] = (),
+) -> Server:
+    """Return an Alertmanager.
 
     Args:
         program: alertmanager.
         directory: Folder for its log and, below it, its data.
         port: Where it listens.
         config: Its alertmanager.yml; absolute.
+        gossip: Where it listens for its cluster; None: it has none.
+        peers: Where others of the cluster listen.
     """
+    cluster: list[str | Path] = [f"--cluster.listen-address={f'{LOOPBACK}:{gossip}' if gossip else ''}"]
+    if gossip:
+        # A cluster on one machine finds together, and notices a death, faster than one across a network should.
+        cluster += ["--cluster.gossip-interval=50ms", "--cluster.pushpull-interval=1s"]
+        cluster += ["--cluster.probe-interval=200ms", "--cluster.probe-timeout=100ms"]
+        cluster += ["--cluster.peer-timeout=2s", *(f"--cluster.peer={LOOPBACK}:{peer}" for peer in peers)]
     argv = (
         program.path,
         f"--config.file={config}",
         f"--storage.path={directory / 'alertmanager'}",
         f"--web.listen-address={LOOPBACK}:{port}",
-        "--cluster.listen-address=",
+        *cluster,
     )
     ready = http_ok(f"http://{LOOPBACK}:{port}/-/ready")
     return Server(
