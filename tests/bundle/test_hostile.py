@@ -156,7 +156,7 @@ def assert_manifests_mean_the_same(files: dict[str, str]) -> None:
         assert manifest["spec"] == load(files[f"rules/{name}.rules.yml"])
     secret = load(made["kubernetes/alertmanager.secret.yml"])
     there = files["alertmanager/alertmanager.yml"].replace("- templates/*", "- /etc/alertmanager/config/*")
-    assert secret["stringData"]["alertmanager.yml"] == there
+    assert secret["stringData"]["alertmanager.yaml"] == there
 
 
 def run(*command: str | Path) -> None:

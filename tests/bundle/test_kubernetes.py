@@ -59,7 +59,7 @@ def test_the_secret_holds_alertmanager_s_configuration_and_templates_word_for_wo
     secret = made()["Secret/healer-alertmanager"]
     assert secret["apiVersion"] == "v1"
     assert secret["stringData"] == {
-        "alertmanager.yml": FILES["alertmanager/alertmanager.yml"].replace(
+        "alertmanager.yaml": FILES["alertmanager/alertmanager.yml"].replace(
             "- templates/*.tmpl", "- /etc/alertmanager/config/*.tmpl"
         ),
         "healer.tmpl": FILES["alertmanager/templates/healer.tmpl"],

@@ -106,8 +106,9 @@ def manifests(files: Mapping[str, str], settings: Settings, placement: Placement
                 monitor = _head("ServiceMonitor", part, placement, spec=_monitor(part, job, settings))
                 made[f"{part}.servicemonitor"] = f"{header}\n{monitor}"
         elif folder == "alertmanager":
-            # The operator mounts what is in the Secret into one folder, and the configuration into another.
-            secret.append(_entry(path, text.replace("- templates/*.tmpl", f"- {_MOUNTED}/*.tmpl")))
+            # The operator reads this very key. It mounts the Secret into one folder, what it makes of it into another.
+            key = path.replace("alertmanager.yml", "alertmanager.yaml")
+            secret.append(_entry(key, text.replace("- templates/*.tmpl", f"- {_MOUNTED}/*.tmpl")))
             made["alertmanager.secret"] = (
                 f"{header}\n{_head('Secret', 'alertmanager', placement)}stringData:\n{''.join(secret)}"
             )
