@@ -43,6 +43,10 @@ mutants: $(STAMP) ## faults put into the rules, each of which a test must catch
 test-autoheal-kills: $(STAMP) ## autoheal killed at 50 random points
 	@AUTOHEAL_KILLS=50 $(BIN)/python -m pytest --quiet tests/autoheal/test_kills.py
 
+.PHONY: test-long
+test-long: $(STAMP) ## two of everything, each killed; endpoints that fail in every way: minutes of it
+	@$(BIN)/python -m pytest -m long --numprocesses 2 --quiet tests
+
 .PHONY: test-autoheal-long
 test-autoheal-long: $(STAMP) ## an action that takes a minute, delivered by a real Alertmanager
 	@AUTOHEAL_LONG_SECONDS=60 $(BIN)/python -m pytest --quiet tests/autoheal/test_pair.py

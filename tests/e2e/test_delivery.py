@@ -202,7 +202,7 @@ async def test_a_death_and_a_return_reach_everyone_once_with_the_right_figures(
             assert was, over
             assert abs(float(was[1]) - (back - last)) < 2.0, way
         assert {way: len(found) for way, found in texts.items()} == {"slack": 2, "discord": 2, "mail": 2}
-        assert all_.mail.sessions == [(True, True)] * 2, "over STARTTLS, and logged in"
+        assert set(all_.mail.sessions) == {(True, True)}, "over STARTTLS, and logged in"
         if all_.world.settings.alertmanager_version >= (0, 26):
             assert [body["status"] for body in all_.generic.heard] == ["firing", "resolved"]
         assert [(event.type, event.svc) for event in world.events.all] == [
@@ -234,6 +234,7 @@ def breaking(all_: Told, way: str, mood: int | str) -> Callable[[bool], object]:
     return turn
 
 
+@pytest.mark.long
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize(
     "rounds",

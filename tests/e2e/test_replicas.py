@@ -140,6 +140,7 @@ async def heard(world: Pairs) -> None:
             await asyncio.sleep(0.2)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("one", ["a", "b"])
 async def test_each_of_a_pair_is_killed_and_every_event_comes_once(
