@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from healer.truth import store, timing
+from healer.truth import maintenance, store, timing
 from healer.truth.load import SEVERITIES, parse
 from healer.truth.model import Monitor, Service, Source
 
@@ -28,10 +28,12 @@ def test_every_example_loads_without_a_warning(example):
 
 
 def test_the_keys_that_are_listed_are_those_that_are_read():
-    listed = [(row[0], row[1].strip("`")) for row in ROWS if row[0] in {"`heartbeat`", "`threshold`"}]
+    blocks = {"`heartbeat`", "`threshold`", "`maintenance`"}
+    listed = [(row[0], row[1].strip("`")) for row in ROWS if row[0] in blocks]
     assert listed == [
         *(("`heartbeat`", key) for key in timing.HEARTBEAT_KEYS),
         *(("`threshold`", key) for key in timing.THRESHOLD_KEYS),
+        *(("`maintenance`", key) for key in maintenance.WINDOW_KEYS),
     ]
 
 

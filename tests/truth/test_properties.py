@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from healer.truth.load import Loaded, parse
 from healer.truth.problems import TruthError
 from healer.truth.show import as_json
+from healer.truth.windows import Once
 
 GOOD = sorted((Path(__file__).parent / "corpus" / "good").glob("*.json"))
 
@@ -46,7 +47,31 @@ heartbeats = block(
     source=anything,
 )
 entries = st.lists(block(bus=names | anything, key=channels), max_size=5) | anything
-services = block(heartbeat=heartbeats, severity=anything, team=anything, runbook_url=urls | anything)
+moments = st.sampled_from(
+    [
+        "22:00",
+        "00:00",
+        "24:00",
+        "2026-03-29T02:30",
+        "2026-10-25T02:30",
+        "2027-01-01T00:00Z",
+        "2026-02-30T00:00",
+    ]
+)
+windows = block(
+    **{"from": moments | anything, "to": moments | anything},
+    days=st.lists(st.sampled_from(["monday", "sunday", "sonntag"]), max_size=2) | anything,
+    time_zone=st.sampled_from(["Europe/Berlin", "UTC", "Nowhere"]) | anything,
+    reason=anything,
+)
+maintenance = st.lists(windows, max_size=3) | anything
+services = block(
+    heartbeat=heartbeats,
+    severity=anything,
+    team=names | anything,
+    runbook_url=urls | anything,
+    maintenance=maintenance,
+)
 healers = st.fixed_dictionaries(
     {"access_points": st.fixed_dictionaries({"subscribe_to": entries}, optional={"publish_to": entries})},
     optional={"heartbeat": heartbeats, "threshold": block(heartbeat_cadence=seconds)},
@@ -62,6 +87,7 @@ documents = st.fixed_dictionaries(
             healers,
         ),
         "components": anything,
+        "teams": st.dictionaries(names, block(maintenance=maintenance), max_size=2) | anything,
     },
 )
 
@@ -84,6 +110,8 @@ def holds_together(result):
     }
     assert all(0 < service.interval < service.timeout for service in (*truth.services, truth.monitor))
     assert len({service.name for service in truth.services}) == len(truth.services)
+    for window in (window for owner in (*truth.services, *truth.teams) for window in owner.maintenance):
+        assert window.start < window.end if isinstance(window, Once) else window.start != window.end
     as_json(result).encode()
 
 
@@ -145,6 +173,7 @@ def shuffled(value, order, extra):
         "channel",
         "redis_url",
         "heartbeat_cadence",
+        "from",
     }:
         pairs += [(f"x-foreign-{index}", item) for index, item in enumerate(extra)]
     order.shuffle(pairs)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from healer.bundle import scenarios, text
+from healer.bundle.maintenance import mutes, time_intervals
 from healer.bundle.receivers import numbered, receivers, teams
 from healer.bundle.shape import (
     QUEUE_CAPACITY,
@@ -65,7 +66,9 @@ def render(truth: Truth, settings: Settings) -> dict[str, str]:
         "runbooks": any(service.runbook for service in truth.services),
         "repeat_interval": repeat_interval(settings),
         "reminder_interval": reminder_interval(settings),
-        "teams": teams(truth, settings),
+        "teams": (told := teams(truth, settings)),
+        "mutes": mutes(truth, told),
+        "time_intervals": time_intervals(truth),
         "sentinels": numbered("sentinel", settings.sentinels),
         "watchers": [
             *numbered("watchdog", settings.sentinels),

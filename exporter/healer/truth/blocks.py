@@ -79,6 +79,11 @@ class Block:
         self.sound = False
         self._problems.error(self.at(key), found or shown(self.members[key]), expected, hint)
 
+    def wrong_in(self, key: str, index: int, expected: str, hint: str, *, found: str) -> None:
+        """Note that one of the values in the list at `key` is not what it has to be."""
+        self.sound = False
+        self._problems.error(self.at(key, index), found, expected, hint)
+
     def unique(self) -> Block:
         """Note keys that occur more than once; return the block."""
         for key in getattr(self.members, "duplicates", ()):
@@ -114,19 +119,20 @@ class Block:
             block.sound = is_object
         return self._blocks[key]
 
-    def blocks(self, key: str, expected: str) -> list[Block]:
-        """Return the objects in the list at `key`; none if it is absent."""
-        value = self.members.get(key, [])
-        if not isinstance(value, list):
+    def blocks(
+        self, key: str, expected: str, item: str = 'an object like {"bus": …, "key": …}'
+    ) -> list[Block]:
+        """Return the objects in the list at `key`, each of which is to be an `item`; none if it is absent."""
+        values = self.members.get(key, [])
+        if not isinstance(values, list):
             self.wrong(key, expected)
             return []
         blocks = []
-        for index, item in enumerate(value):
-            if isinstance(item, Members):
-                blocks.append(Block(item, self.at(key, index), self._problems).unique())
+        for index, value in enumerate(values):
+            if isinstance(value, Members):
+                blocks.append(Block(value, self.at(key, index), self._problems).unique())
             else:
-                self.sound = False
-                self._problems.error(self.at(key, index), shown(item), 'an object like {"bus": …, "key": …}')
+                self.wrong_in(key, index, item, "", found=shown(value))
         return blocks
 
     def seconds(self, key: str, upto: float) -> Given[float] | None:

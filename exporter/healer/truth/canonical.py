@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from healer.truth.model import Bus, Monitor, Service
+    from healer.truth.windows import Team
 
 
-def digest(services: Iterable[Service], buses: Iterable[Bus], monitor: Monitor) -> str:
+def digest(
+    services: Iterable[Service], buses: Iterable[Bus], monitor: Monitor, teams: Iterable[Team] = ()
+) -> str:
     """Return the SHA-256, in hex, of what was resolved: no origins, no passwords, nothing of other blocks."""
-    subset = {
+    services = tuple(services)
+    subset: dict[str, object] = {
         "services": {
             service.name: {
                 "bus": service.bus,
@@ -40,4 +44,12 @@ def digest(services: Iterable[Service], buses: Iterable[Bus], monitor: Monitor) 
             "alerts_bus": monitor.alerts_bus,
         },
     }
+    windows = {
+        f"{kind} {owner.name}": [str(window) for window in owner.maintenance]
+        for kind, owners in (("service", services), ("team", teams))
+        for owner in owners
+        if owner.maintenance
+    }
+    if windows:
+        subset["maintenance"] = windows
     return hashlib.sha256(json.dumps(subset, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

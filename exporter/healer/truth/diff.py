@@ -9,7 +9,17 @@ from healer.runtime.redact import safe_url
 if TYPE_CHECKING:
     from healer.truth.model import Service, Truth
 
-SERVICE_FIELDS = ("bus", "channel", "interval", "timeout", "source", "severity", "team", "runbook")
+SERVICE_FIELDS = (
+    "bus",
+    "channel",
+    "interval",
+    "timeout",
+    "source",
+    "severity",
+    "team",
+    "runbook",
+    "maintenance",
+)
 MONITOR_FIELDS = ("name", "heartbeat_channel", "interval", "timeout", "alerts_channel", "alerts_bus")
 
 
@@ -21,6 +31,7 @@ def diff(old: Truth, new: Truth) -> tuple[str, ...]:
     lines += [f"+ {_summary(after[name])}" for name in sorted(after.keys() - before.keys())]
     for name in sorted(before.keys() & after.keys()):
         lines += _changes(name, before[name], after[name], SERVICE_FIELDS)
+    lines += _team_changes(old, new)
     old_urls = {bus.name: safe_url(bus.url) for bus in old.buses}
     new_urls = {bus.name: safe_url(bus.url) for bus in new.buses}
     for name in sorted(old_urls.keys() | new_urls.keys()):
@@ -28,6 +39,15 @@ def diff(old: Truth, new: Truth) -> tuple[str, ...]:
         if was != now:
             lines.append(f"~ bus {name}: {was} -> {now}")
     return (*lines, *_changes("healer itself", old.monitor, new.monitor, MONITOR_FIELDS))
+
+
+def _team_changes(old: Truth, new: Truth) -> list[str]:
+    was, now = ({team.name: team.maintenance for team in each.teams} for each in (old, new))
+    return [
+        f"~ team {name}: maintenance {_shown(was.get(name, ()))} -> {_shown(now.get(name, ()))}"
+        for name in sorted(was.keys() | now.keys())
+        if was.get(name) != now.get(name)
+    ]
 
 
 def seconds(value: float) -> str:
@@ -52,4 +72,6 @@ def _changes(name: str, old: object, new: object, fields: tuple[str, ...]) -> li
 def _shown(value: object) -> str:
     if isinstance(value, float):
         return seconds(value)
+    if isinstance(value, tuple):
+        value = "; ".join(map(str, value)) or None
     return "none" if value is None else str(value)

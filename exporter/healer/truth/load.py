@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from healer.truth import buses, document, timing, wiring
+from healer.truth import buses, document, maintenance, timing, wiring
 from healer.truth.blocks import LONGEST_TEXT, Block, Environment, Given, alike, text_fault
 from healer.truth.canonical import digest
 from healer.truth.model import Bus, Service, Truth
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HEALER_KEYS = ("access_points", "threshold", "heartbeat")
 ACCESS_KEYS = ("subscribe_to", "publish_to")
-SERVICE_KEYS = ("heartbeat", "severity", "runbook_url")
+SERVICE_KEYS = ("heartbeat", "severity", "runbook_url", maintenance.KEY)
 SEVERITIES = ("critical", "warning", "info")
 WEB_URL = re.compile(r"https?://[^\s/]\S*")
 
@@ -92,6 +92,7 @@ def parse(text: str | bytes, *, env: Mapping[str, str], source: str = "truth.jso
             "env SERVICE_ID", shown(monitor.name), "a name that no service has", "Unset SERVICE_ID."
         )
     watched = tuple(_service(watch, shared, problems) for watch in watches)
+    teams = maintenance.teams(root, {service.team for service in watched if service.team}, problems)
     used, declared = buses.resolve(root, _uses(watches, healer, alerts_bus), problems)
     problems.refuse(source)
     truth = Truth(
@@ -99,7 +100,8 @@ def parse(text: str | bytes, *, env: Mapping[str, str], source: str = "truth.jso
         buses=used,
         monitor=monitor,
         version=_version(members.get("version")),
-        sha256=digest(watched, used, monitor),
+        sha256=digest(watched, used, monitor, teams),
+        teams=teams,
     )
     return Loaded(truth, problems.sorted(), declared, source)
 
@@ -150,6 +152,7 @@ def _service(watch: Watch, shared: Given[float], problems: Problems) -> Service:
         severity=severity.value,
         team=team.value if team else None,
         runbook=runbook.value if runbook else None,
+        maintenance=maintenance.windows(block),
         origins=MappingProxyType({**origins, "source": source.origin}),
     )
 

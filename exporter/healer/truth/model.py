@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from healer.truth.windows import Team, Window
+
 
 class Source(StrEnum):
     """How a service beats: what the exporter has to do to hear it."""
@@ -58,6 +60,7 @@ class Service:
         severity: Label of its alerts.
         team: Label of its alerts, or None.
         runbook: URL of its own runbook, or None for Healer's.
+        maintenance: When people are not told of it, beside the windows of its team.
         origins: For each of `bus`, `channel`, `interval`, `timeout`, `source`, `severity`, `team` and
             `runbook`: where its value comes from (a JSON path such as
             `services.rss_agg.heartbeat.interval_sec`, `env DEFAULT_TIMEOUT_SEC`, or `default`).
@@ -72,6 +75,7 @@ class Service:
     severity: str = "critical"
     team: str | None = None
     runbook: str | None = None
+    maintenance: tuple[Window, ...] = ()
     origins: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({}), compare=False, repr=False
     )
@@ -118,6 +122,7 @@ class Truth:
         version: The document's own `version`, or an empty string.
         sha256: Hex digest of the canonical heartbeat subset: equal for two documents that mean the same
             to Healer, whatever else they hold.
+        teams: Those that have maintenance windows, sorted by name.
     """
 
     services: tuple[Service, ...]
@@ -125,6 +130,7 @@ class Truth:
     monitor: Monitor
     version: str
     sha256: str
+    teams: tuple[Team, ...] = ()
 
     def bus(self, name: str) -> Bus:
         """Return the bus called `name`.

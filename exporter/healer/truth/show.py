@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from healer.truth.load import Loaded
     from healer.truth.model import Service, Truth
+    from healer.truth.windows import Window
 
 POSITION = re.compile(r"\[\d+\]")
 MONITOR_ROWS = (
@@ -84,13 +85,25 @@ def tables(truth: Truth, *, plain: bool) -> list[Table | Text]:
     buses = _table(plain, ("bus", "URL"))
     for bus in truth.buses:
         buses.add_row(bus.name, _cell(safe_url(bus.url), legend.mark(bus.origin, "bus", bus.name)))
+    maintained = _table(plain, ("maintenance", "", "reason"))
+    for kind, owners in (("service", truth.services), ("team", truth.teams)):
+        for owner in owners:
+            for window in owner.maintenance:
+                maintained.add_row(f"{kind} {owner.name}", str(window), window.reason)
     itself = _table(plain, ("healer itself", ""))
     for label, name in MONITOR_ROWS:
         value: str | float = getattr(truth.monitor, name)
         text = seconds(value) if isinstance(value, float) else value
         itself.add_row(label, _cell(text, legend.mark(truth.monitor.origins.get(name, "default"))))
     foot = f"version {truth.version or 'none'}, sha256 {truth.sha256}"
-    return [services, buses, itself, Text("\n".join(["where values come from:", *legend.lines(), "", foot]))]
+    windows = [maintained] if maintained.row_count else []
+    return [
+        services,
+        buses,
+        *windows,
+        itself,
+        Text("\n".join(["where values come from:", *legend.lines(), "", foot])),
+    ]
 
 
 def as_json(loaded: Loaded) -> str:
@@ -110,9 +123,14 @@ def as_json(loaded: Loaded) -> str:
                 "severity": service.severity,
                 "team": service.team,
                 "runbook_url": service.runbook,
+                "maintenance": [_window(window) for window in service.maintenance],
                 "origins": dict(service.origins),
             }
             for service in truth.services
+        },
+        "teams": {
+            team.name: {"maintenance": [_window(window) for window in team.maintenance]}
+            for team in truth.teams
         },
         "buses": {bus.name: {"url": safe_url(bus.url), "origin": bus.origin} for bus in truth.buses},
         "healer": _monitor(truth),
@@ -132,6 +150,10 @@ def _monitor(truth: Truth) -> Mapping[str, Any]:
         "alerts_bus": monitor.alerts_bus,
         "origins": dict(monitor.origins),
     }
+
+
+def _window(window: Window) -> dict[str, str]:
+    return {"when": str(window), "reason": window.reason}
 
 
 def _cells(service: Service, legend: Legend) -> Iterable[tuple[str, str]]:
