@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WORLDS = int(os.environ.get("HEALER_TEST_WORLDS", "2100"))
 """How many different worlds are replayed, at least."""
 
-BATCH = 120
+BATCH = 60
 """Worlds in one run of promtool, whose start costs as much as several worlds."""
 
 SHRINKING = 400
