@@ -146,18 +146,18 @@ def _graphs() -> list[timeseries.Panel]:
         ),
         kit.lines(
             "Gates",
-            "Requests that were accepted, and what became of them: those that started, those that a gate turned away.",
+            "What became of requests: those that started, those that a gate turned away, those that were only rehearsed.",
             kit.query(
                 _grown(
                     "autoheal_event_total",
                     "kind",
-                    ',kind=~"alert_accepted|action_start|decision_skip|action_dry_run"',
+                    ',kind=~"action_start|decision_skip|action_dry_run"',
                 ),
                 "{{kind}}",
             ),
             bars=True,
+            stacked=True,
             colors={
-                "alert_accepted": kit.BLUE,
                 "action_start": kit.GREEN,
                 "decision_skip": "yellow",
                 "action_dry_run": "purple",

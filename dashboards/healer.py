@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dashboards import kit
 from dashboards.kit import Column
-from dashboards.promql import firing, happened
+from dashboards.promql import firing, happened, in_a_step
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
@@ -17,6 +17,7 @@ AGE = "time() - max(sentinel_watchdog_last_beat_timestamp_seconds > 0)"
 LOOPBACK = 'heartbeat_bus_loopback_timestamp_seconds{job="heartbeat"}'
 HEARTBEAT = 'job="heartbeat"'
 GROUP = "{{rule_group}}"
+GROUPS = 'rule_group=~".+;(heartbeat.*|autoheal)"'
 
 
 def healer() -> Dashboard:
@@ -151,51 +152,40 @@ def _buses() -> list[timeseries.Panel | statetimeline.Panel]:
             ),
             size=(8, 8),
             bars=True,
+            stacked=True,
             runbooks=["HeartbeatUnwatched"],
         ),
     ]
 
 
 def _prometheus() -> list[timeseries.Panel]:
-    groups = 'rule_group=~".+;(heartbeat.*|autoheal)"'
     named = '"rule_group", "$1", "rule_group", ".+;(.+)"'
     return [
         kit.lines(
             "Scrape duration",
             "What a scrape costs, the slowest target of each job.",
             kit.query(f"max by (job) (scrape_duration_seconds{{{JOBS}}})", "{{job}}"),
-            size=(6, 8),
+            size=(8, 8),
             unit="s",
         ),
         kit.lines(
             "Samples per scrape",
             "The exporter's grow with the services.",
             kit.query(f"sum by (job) (scrape_samples_scraped{{{JOBS}}})", "{{job}}"),
-            size=(6, 8),
+            size=(8, 8),
         ),
         kit.lines(
             "Rule evaluation",
             "How long the last evaluation of each group took; dashed is its limit, the interval of the fastest group.",
             kit.query(
-                f"max by (rule_group) (label_replace(prometheus_rule_group_last_duration_seconds{{{groups}}}, {named}))",
+                f"max by (rule_group) (label_replace(prometheus_rule_group_last_duration_seconds{{{GROUPS}}}, {named}))",
                 GROUP,
             ),
-            kit.query(f"min(prometheus_rule_group_interval_seconds{{{groups}}})", "interval"),
-            size=(6, 8),
+            kit.query(f"min(prometheus_rule_group_interval_seconds{{{GROUPS}}})", "interval"),
+            size=(8, 8),
             unit="s",
             colors={"interval": kit.RED},
             dashed="^interval$",
-        ),
-        kit.lines(
-            "Evaluations left out",
-            "Each delays every alert.",
-            kit.query(
-                f"round(sum(increase(prometheus_rule_group_iterations_missed_total{{{groups}}}[$__interval])))",
-                "left out",
-            ),
-            size=(6, 8),
-            bars=True,
-            colors={"left out": kit.RED},
         ),
     ]
 
@@ -222,6 +212,7 @@ def _sentinel() -> list[timeseries.Panel]:
             ),
             size=(8, 8),
             bars=True,
+            stacked=True,
             colors={
                 "heartbeat_miss": kit.RED,
                 "heartbeat_ok": kit.GREEN,
@@ -286,19 +277,30 @@ def _alertmanager() -> list[timeseries.Panel]:
 def _processes() -> list[timeseries.Panel]:
     return [
         kit.lines(
+            "Evaluations left out",
+            "Each delays every alert.",
+            kit.query(
+                f"round(sum({in_a_step(f'prometheus_rule_group_iterations_missed_total{{{GROUPS}}}')}))",
+                "left out",
+            ),
+            size=(8, 7),
+            bars=True,
+            colors={"left out": kit.RED},
+        ),
+        kit.lines(
             "CPU",
             "Share of a core, by job.",
             kit.query(
                 f"sum by (job) (rate(process_cpu_seconds_total{{{JOBS}}}[$__rate_interval]))", "{{job}}"
             ),
-            size=(12, 7),
+            size=(8, 7),
             unit="percentunit",
         ),
         kit.lines(
             "Memory",
             "Resident, by job.",
             kit.query(f"sum by (job) (process_resident_memory_bytes{{{JOBS}}})", "{{job}}"),
-            size=(12, 7),
+            size=(8, 7),
             unit="bytes",
         ),
     ]

@@ -49,9 +49,15 @@ SKEW = (
 def happened(counter: str, by: str, matchers: str, *, most: str = "sum") -> str:
     """Return how often something happened in each step, by a label; nothing where it did not.
 
-    The panel's step is a minute at least, so that a window holds some scrapes, and each thing is in one of them.
+    Grafana's rate interval is a step and a scrape: what samples in it are apart is a step, so that each thing is in just
+    one of them. In a window of a step alone, what happens between two windows' samples would be in none.
     """
-    return f"round({most} by ({by}) (increase({counter}{{{matchers}}}[$__interval]))) > 0"
+    return f"round({most} by ({by}) ({in_a_step(f'{counter}{{{matchers}}}')})) > 0"
+
+
+def in_a_step(counter: str) -> str:
+    """Return by how much each series of `counter` grew in each step."""
+    return f"rate({counter}[$__rate_interval]) * $__interval_ms / 1000"
 
 
 def firing(alerts: str) -> str:

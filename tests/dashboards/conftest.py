@@ -28,7 +28,7 @@ RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 ALERTS = {rule["alert"] for rule in RULES if "alert" in rule}
 
 USUAL = {"bus": ".*", "severity": ".*", "team": ".*", "top": "20", "svc": "rss_agg", "slo": "0.999"}
-TIMES = {"__range": "900s", "__interval": "15s", "__rate_interval": "60s"}
+TIMES = {"__range": "900s", "__interval": "15s", "__interval_ms": "15000", "__rate_interval": "60s"}
 
 
 @dataclass(frozen=True)

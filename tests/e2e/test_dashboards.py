@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 from tests.autoheal.conftest import TOKEN, policy
-from tests.dashboards.conftest import USUAL, Asked, asked
+from tests.dashboards.conftest import RULES, USUAL, Asked, asked
+from tests.dashboards.test_queries import selectors
 
 from healer.demo import truth
 from healer.demo.world import BRISK, World
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
     from healer.stack.ports import Ports
     from healer.stack.servers import Servers
 
+ELSEWHERE: set[str] = set()
+"""Names that nothing in this run has a series for."""
+
 STEP_SECONDS = 5
 RANGE_SECONDS = 60
 PATIENCE_SECONDS = 40.0
-VALUES = USUAL | {"__interval": "5s", "__rate_interval": "5s", "__range": f"{RANGE_SECONDS}s"}
+TIMES = {"__interval": "5s", "__interval_ms": "5000", "__rate_interval": "6s", "__range": f"{RANGE_SECONDS}s"}
+VALUES = USUAL | TIMES
 MISSED = {"mesh", "massive"}
 
 NOT_HERE = ("notifications_failed_total",)
@@ -100,6 +105,18 @@ async def without_data(world: World, session: aiohttp.ClientSession) -> list[Ask
     ]
 
 
+async def known(world: World, session: aiohttp.ClientSession) -> set[str]:
+    """Return the names of all series that there are: what the processes of this run expose, and what the rules record."""
+    async with session.get(f"{world.prometheus.url}/api/v1/label/__name__/values") as answer:
+        return set((await answer.json())["data"])
+
+
+def named() -> set[str]:
+    """Return the names of all series that dashboards and rules ask for."""
+    texts = [query.expression for query in asked(VALUES)] + [rule["expr"] for rule in RULES]
+    return {each.name for text in texts for each in selectors(text) if each.name}
+
+
 @pytest.mark.timeout(240)
 async def test_every_query_of_every_panel_has_an_answer(
     servers: Servers, ports: Ports, tmp_path: Path
@@ -121,6 +138,7 @@ async def test_every_query_of_every_panel_has_an_answer(
             while lacking := await without_data(world, session):
                 assert time.monotonic() - begun < PATIENCE_SECONDS, lacking
                 await asyncio.sleep(1)
+            assert named() - await known(world, session) == ELSEWHERE
             (misses,) = [
                 each for each in asked(VALUES) if (each.panel, each.board) == ("Misses", "heartbeats")
             ]
