@@ -38,6 +38,7 @@ from healer.truth import report
 from healer.truth.store import StoreError, location
 from healer.web.blocks import WebConfigError
 from healer.web.listen import Address, ListenError, parse_address
+from healer.web.tokens import TokenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -103,7 +104,7 @@ def _daemon(run: Daemon, listen: Address, web_config: Path | None) -> NoReturn:
     try:
         place = location(os.environ)
         sys.exit(process.run(run(listen, place.url, place.key, os.environ, web_config)))
-    except (ListenError, StoreError, WebConfigError, SettingsError) as error:
+    except (ListenError, StoreError, WebConfigError, SettingsError, TokenError) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -132,7 +133,10 @@ def main(log_level: str) -> None:
 @_listen_option("127.0.0.1:9877")
 @_web_config_option
 def exporter(listen: Address, web_config: Path | None) -> None:
-    """Hear the heartbeats that the truth in Redis wires up, and expose them to Prometheus."""
+    """Hear the heartbeats that the truth in Redis wires up, and expose them to Prometheus.
+
+    HEALER_PUSH_TOKENS_FILE names the file with the tokens of services that post their beats.
+    """
     _daemon(run_exporter, listen, web_config)
 
 
@@ -183,7 +187,11 @@ def autoheal(listen: Address, web_config: Path | None, config: Path, *, check: b
     metavar="[SEC]",
     help="Beat until stopped, every SEC seconds; without SEC, as often as the truth says.",
 )
-@click.option("--url", metavar="URL", help="The Redis server; the truth is then not asked.")
+@click.option(
+    "--url",
+    metavar="URL",
+    help="The Redis server, or http://EXPORTER to post there; the truth is then not asked.",
+)
 @click.option("--channel", metavar="NAME", help="The channel.  [default: the truth's, or SVC:heartbeat]")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def beat(

@@ -28,7 +28,8 @@ async def exposed() -> dict[str, tuple[str, frozenset[str]]]:
     for slot in wiring.board:
         for payload in (b'{"i":1,"ts":1}', b"[]"):
             slot.hear(payload, clock.monotonic(), clock.wall())
-    collector = HeartbeatCollector(wiring, Anchor(clock))
+        slot.present = True
+    collector = HeartbeatCollector(wiring, Anchor(clock), {200: 1})
     registry = CollectorRegistry()
     registry.register(collector)
     text = b"".join(collector.services(openmetrics=True)).decode() + generate_latest(registry).decode()

@@ -44,7 +44,8 @@ heartbeats = block(
     timeout_sec=seconds,
     ttl_sec=seconds,
     redis_url=urls | anything,
-    source=anything,
+    source=st.sampled_from(["pubsub", "key", "file", "push"]) | anything,
+    path=st.sampled_from(["/run/beat", "/", "beat", "/a/../b"]) | anything,
 )
 entries = st.lists(block(bus=names | anything, key=channels), max_size=5) | anything
 moments = st.sampled_from(
@@ -171,6 +172,7 @@ def shuffled(value, order, extra):
         "ttl_sec",
         "timeout_sec",
         "channel",
+        "source",
         "redis_url",
         "heartbeat_cadence",
         "from",

@@ -11,6 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from healer.beat.rhythm import DEFAULT_INTERVAL, Rhythm
+from healer.runtime.place import place_of, primary
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,9 +34,11 @@ class AsyncHeartbeat:
         channel: str | None = None,
         stall_after: float | None = None,
     ) -> None:
-        """Prepare the beats; none is sent yet. The arguments are those of `Heartbeat`."""
+        """Prepare the beats; none is sent yet. The arguments are those of `Heartbeat`; the URL is a Redis'."""
         self._rhythm = Rhythm(svc, channel, interval, stall_after)
         self._url = url
+        self._found = False
+        self._command = "PUBLISH"
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -83,10 +86,13 @@ class AsyncHeartbeat:
                 beat = self._rhythm.next()
                 if beat is not None:
                     try:
-                        client = client or self._connect()
+                        client = client or await self._connect()
                         async with asyncio.timeout(self._rhythm.attempt):
-                            await client.publish(self._rhythm.channel, beat)
+                            await client.execute_command(self._command, self._rhythm.channel, beat)  # type: ignore[no-untyped-call] # redis-py's gap
                     except Exception as error:  # noqa: BLE001  # as in Heartbeat
+                        if self._found and client is not None:  # another server may be the right one by now
+                            await client.aclose()
+                            client = None
                         if self._rhythm.failed(error):
                             log.warning(
                                 "no beat of %s can be published: %s", self._rhythm.svc, self._rhythm.error
@@ -99,9 +105,12 @@ class AsyncHeartbeat:
             if client is not None:
                 await client.aclose()
 
-    def _connect(self) -> Redis:
+    async def _connect(self) -> Redis:
+        place = place_of(self._url)
+        self._found = place.kind in {"sentinel", "cluster"}
+        self._command = "SPUBLISH" if place.sharded else "PUBLISH"
         return Redis.from_url(
-            self._url,
+            await primary(self._url, self._rhythm.channel),
             socket_timeout=self._rhythm.attempt,
             socket_connect_timeout=self._rhythm.attempt,
             retry=Retry(NoBackoff(), 0),

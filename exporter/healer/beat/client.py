@@ -6,11 +6,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Self
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from healer.beat.rhythm import DEFAULT_INTERVAL, Rhythm
+from healer.beat.senders import Sender, sender
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,19 +31,24 @@ class Heartbeat:
         *,
         channel: str | None = None,
         stall_after: float | None = None,
+        expiry: float | None = None,
     ) -> None:
         """Prepare the beats; none is sent yet.
 
         Args:
             svc: The service's name, as truth.json has it.
-            url: Of the Redis server; with password, `rediss://` or `unix://` as redis-py takes it.
+            url: Of the Redis server; with password, `rediss://` or `unix://` as redis-py takes it, `redis+sentinel://`
+                or `redis+cluster://`. Or `http(s)://` of an exporter, to post there; or `file:///path`, to touch it.
             interval: Seconds between two beats.
             channel: Where they are published; by default `<svc>:heartbeat`.
             stall_after: If given, beats are sent only within so many seconds of the last call of `alive`, so that a
                 loop that hangs stops beating.
+            expiry: If given, the beats are set as the key `channel`, which expires after so many seconds, instead of
+                being published.
         """
         self._rhythm = Rhythm(svc, channel, interval, stall_after)
         self._url = url
+        self._expiry = expiry
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -90,30 +92,25 @@ class Heartbeat:
         self.stop()
 
     def _run(self) -> None:
-        client: redis.Redis | None = None
+        way: Sender | None = None
         while not self._ended.is_set():
             beat = self._rhythm.next()
             if beat is not None:
                 try:
-                    client = client or self._connect()
-                    client.publish(self._rhythm.channel, beat)
+                    way = way or self._way()
+                    way.send(beat)
                 except Exception as error:  # noqa: BLE001  # whatever it is, the service has better to do than to die of it
                     self._failed(error)
                 else:
                     if self._rhythm.published():
                         log.info("%s beats on %s", self._rhythm.svc, self._rhythm.channel)
             self._ended.wait(self._rhythm.wait())
-        if client is not None:
-            client.close()
+        if way is not None:
+            way.close()
 
-    def _connect(self) -> redis.Redis:
-        return redis.Redis.from_url(
-            self._url,
-            socket_timeout=self._rhythm.attempt,
-            socket_connect_timeout=self._rhythm.attempt,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
+    def _way(self) -> Sender:
+        rhythm = self._rhythm
+        return sender(rhythm.svc, self._url, rhythm.channel, rhythm.attempt, expiry=self._expiry)
 
     def _failed(self, error: BaseException) -> None:
         if self._rhythm.failed(error):

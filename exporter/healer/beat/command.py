@@ -13,6 +13,7 @@ import redis
 from healer.beat.client import Heartbeat
 from healer.beat.place import Place, PlaceError, find
 from healer.beat.rhythm import Rhythm
+from healer.beat.senders import SendError, sender
 from healer.beat.wrapper import CommandError, run
 from healer.runtime.redact import safe_url
 
@@ -36,16 +37,18 @@ def once(svc: str, look: Callable[[], Place], out: TextIO, err: TextIO) -> int:
     try:
         place = look()
         beat = Rhythm(svc, place.channel, place.interval, None).next()
-        with redis.Redis.from_url(
-            place.url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
-        ) as client:
-            heard = client.publish(place.channel, beat or b"")
+        way = sender(svc, place.url, place.channel, TIMEOUT, expiry=place.expiry)
+        heard = way.send(beat or b"")
+        way.close()
     except PlaceError as error:
         err.write(f"Error: {error}\n")
         return 1
-    except (redis.RedisError, OSError, ValueError) as error:
+    except (redis.RedisError, OSError, ValueError, SendError) as error:
         err.write(f"Error: no beat of {svc} can be published on {safe_url(place.url)}: {error}\n")
         return 1
+    if heard is None:
+        out.write(f"{svc} beat at {safe_url(place.url)}\n")
+        return 0
     listeners = f"heard by {heard}" if heard else "but nobody listens: is the exporter subscribed to it?"
     out.write(f"{svc} beat on {place.channel} at {safe_url(place.url)}, {listeners}\n")
     return 0
@@ -103,7 +106,7 @@ def look_for(svc: str, url: str | None, channel: str | None, every: float | None
 
 
 def _heart(svc: str, place: Place) -> Heartbeat:
-    return Heartbeat(svc, place.url, place.interval, channel=place.channel)
+    return Heartbeat(svc, place.url, place.interval, channel=place.channel, expiry=place.expiry)
 
 
 def _log_to(err: TextIO) -> None:

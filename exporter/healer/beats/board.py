@@ -31,6 +31,7 @@ class Slot:
         lost: Beats that gaps in `i` say were missed.
         restarts: Times that `i` went back.
         skew: Receipt minus the publisher's `ts` of the newest beat that had one, in seconds, or None.
+        present: Whether the file that is its heartbeat is there; None where there is no file, or nobody can tell.
         invalid: Messages that were no beat, by reason.
     """
 
@@ -41,6 +42,7 @@ class Slot:
         "last",
         "lost",
         "name",
+        "present",
         "restarts",
         "service",
         "since",
@@ -56,6 +58,7 @@ class Slot:
         self.lost = 0
         self.restarts = 0
         self.skew: float | None = None
+        self.present: bool | None = None
         self.counter: int | None = None
         self.invalid: dict[Invalid, int] = {}
 
@@ -86,6 +89,19 @@ class Slot:
             self.counter = beat.i
         return None
 
+    def hear_anything(self, payload: bytes, now: float, wall: float) -> Invalid | None:
+        """Take in what need be no JSON to be a beat; if it is an object, it is read as in `hear`."""
+        beat = decode(payload)
+        if isinstance(beat, Invalid):
+            self.note(now)
+            return None
+        return self.hear(payload, now, wall)
+
+    def note(self, now: float) -> None:
+        """Note a beat that says nothing but that it was, noticed at `now` (monotonic)."""
+        self.last = now
+        self.beats += 1
+
     def _refuse(self, reason: Invalid) -> Invalid:
         self.invalid[reason] = self.invalid.get(reason, 0) + 1
         return reason
@@ -101,7 +117,7 @@ class Board:
     """The slots of all services of the current truth."""
 
     def __init__(self) -> None:
-        self._slots: dict[tuple[str, str, str], Slot] = {}
+        self._slots: dict[tuple[str, str, str, str], Slot] = {}
 
     def __iter__(self) -> Iterator[Slot]:
         """Iterate over the slots in the truth's order."""
@@ -113,13 +129,13 @@ class Board:
     def adopt(self, services: Iterable[Service]) -> None:
         """Make the board that of `services`.
 
-        A service that keeps its name, bus and channel keeps what was heard of it; a changed interval or
+        A service that keeps its name, bus, channel and source keeps what was heard of it; a changed interval or
         timeout does not unhear a beat. A service that is gone leaves no trace.
         """
         old = self._slots
         self._slots = {}
         for service in services:
-            key = (service.name, service.bus, service.channel)
+            key = (service.name, service.bus, service.channel, service.source.value)
             slot = old.get(key) or Slot(service)
             slot.service = service
             self._slots[key] = slot

@@ -3,11 +3,13 @@
 A subscription that says nothing proves nothing: a half-open connection raises no error. The listener
 therefore publishes its own beat over a second connection and must hear it back within the `Cadence` of the
 bus; if not, the bus is deaf: it shows as down, nothing on it counts as watched, and the connection is made anew.
+Where a bus has several servers that services may publish through, an own beat has to come back through each.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -15,14 +17,18 @@ from redis.backoff import EqualJitterBackoff
 from redis.exceptions import RedisError
 
 from healer.beats.cadence import Cadence
+from healer.beats.faults import DeafError, Faults, MovedError
+from healer.beats.keys import KeyPoll
 from healer.beats.pulse import Loopback, Pulse
 from healer.beats.wire import Wire
 from healer.runtime.log import Throttle
+from healer.runtime.place import Node, by_slot, locate, place_of
 from healer.runtime.redact import safe_url
 from healer.runtime.tasks import first_to_fail
+from healer.truth.model import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from healer.beats.board import Slot
     from healer.beats.decode import Invalid
@@ -42,13 +48,28 @@ MOST_FAILURES = 10
 COMPLAINT_SECONDS = 60.0
 """A bus that stays away, or keeps carrying messages that are no beats, is logged this often at most."""
 
+FOLLOW_SECONDS = 1.0
+"""How often it is asked whether the master, or a cluster's masters, are still the same."""
 
-class DeafError(Exception):
-    """The own beat did not come back in time."""
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one subscribes: the commands, and the kinds of what comes back."""
+
+    subscribe: str
+    unsubscribe: str
+    publish: str
+    message: bytes
+    subscribed: bytes
+    unsubscribed: bytes
+
+
+PLAIN = Dialect("SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH", b"message", b"subscribe", b"unsubscribe")
+SHARDED = Dialect("SSUBSCRIBE", "SUNSUBSCRIBE", "SPUBLISH", b"smessage", b"ssubscribe", b"sunsubscribe")
 
 
 class BusListener:
-    """Keeps one bus subscribed, whatever happens to it.
+    """Keeps one bus subscribed, whatever happens to it; a `healer.beats.source.Source`.
 
     Attributes:
         bus: The bus, as the truth names it.
@@ -57,23 +78,47 @@ class BusListener:
         reconnects: Connections made after the first.
         loopback: When the own beat was last heard back (monotonic), or None.
         active: When the listener last did something, if only fail to connect (monotonic).
+        faults: What ended or prevented the hearing.
     """
 
-    def __init__(self, bus: Bus, identity: Identity, clock: Clock) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        identity: Identity,
+        clock: Clock,
+        *,
+        dialect: Dialect = PLAIN,
+        nodes: Callable[[], Awaitable[tuple[Node, ...]]] | None = None,
+    ) -> None:
+        """Prepare to listen.
+
+        Args:
+            bus: The bus.
+            identity: Who beats back to itself here.
+            clock: Gives the instants of everything.
+            dialect: Plain or sharded messages.
+            nodes: Finds the servers to beat through, the first of which is listened to; None: asks the bus's URL.
+        """
         self.bus = bus
         self.identity = identity
         self.up = False
         self.reconnects = 0
         self.loopback: float | None = None
         self.active = clock.monotonic()
+        self.faults = Faults()
         self._clock = clock
+        self._dialect = dialect
+        self._locate = nodes or (lambda: locate(bus.url))
+        self._fixed = nodes is not None or place_of(bus.url).kind in {"redis", "unix"}
         self._slots: dict[str, Slot] = {}
+        self._keys: dict[str, Slot] = {}
         self._sinks: dict[bytes, Slot | Loopback] = {}
         self._cadence = Cadence(1.0, 2.0)
         self._steer = asyncio.Event()
         self._hurry = asyncio.Event()
         self._connected_before = False
-        self._heard = 0.0
+        self._heard: dict[str, float] = {}
+        self._proven: set[str] = set()
         self._down_since: float | None = clock.monotonic()
         self._throttle = Throttle(clock, COMPLAINT_SECONDS)
         self._log = structlog.get_logger(component="bus", bus=bus.name, url=safe_url(bus.url))
@@ -88,12 +133,14 @@ class BusListener:
             if before is not None and before is not slot:
                 slot.since = None if before.since is None else self._clock.monotonic()
         self._slots = dict(slots)
+        self._keys = {name: slot for name, slot in slots.items() if slot.service.source is Source.KEY}
         own = self.identity.channel
-        self._sinks = {channel.encode(): slot for channel, slot in slots.items()}
-        self._sinks[own.encode()] = Loopback(self.identity.replica, self._prove, slots.get(own))
+        self._sinks = {channel.encode(): slot for channel, slot in slots.items() if channel not in self._keys}
+        self._sinks[own.encode()] = Loopback(self._prove, slots.get(own))
         if cadence.deaf_after < self._cadence.deaf_after:
             # The beat under way keeps the old, slower rhythm: only the next can be late by the new one.
-            self._heard = max(self._heard, self._clock.monotonic())
+            now = self._clock.monotonic()
+            self._heard = {replica: max(heard, now) for replica, heard in self._heard.items()}
         self._cadence = cadence
         self._hurry.set()
         self._steer.set()
@@ -106,7 +153,7 @@ class BusListener:
             was_up = False
             try:
                 await self._session()
-            except (RedisError, OSError, UnicodeError, DeafError) as error:
+            except (RedisError, OSError, UnicodeError, DeafError, MovedError) as error:
                 was_up = self.up
                 self._lost(error)
             finally:
@@ -117,21 +164,43 @@ class BusListener:
 
     async def _session(self) -> None:
         """Connect, subscribe and listen, until something fails."""
-        wire = await Wire.connect(self.bus.url)
+        nodes = await self._locate()
+        wire = await Wire.connect(nodes[0].url)
         try:
             if self._connected_before:
                 self.reconnects += 1
             self._connected_before = True
-            self._heard = self._clock.monotonic()
-            pulse = Pulse(self.bus.url, self.identity, self._clock)
+            who = [self.identity.through(number) for number in range(len(nodes))]
+            self._heard = {identity.replica: self._clock.monotonic() for identity in who}
+            self._proven = set()
+            pulses = [
+                Pulse(node.url, identity, self._clock, self._dialect.publish)
+                for node, identity in zip(nodes, who, strict=True)
+            ]
+            polls = KeyPoll(nodes, lambda: (self._keys, self._cadence), self._clock)
             await first_to_fail(
                 self._read(wire),
                 self._follow(wire),
-                self._guard(pulse),
-                pulse.run(lambda: self._cadence.period, self._hurry),
+                self._guard(pulses),
+                self._stay(nodes),
+                polls.run(),
+                *(pulse.run(lambda: self._cadence.period, self._hurry) for pulse in pulses),
             )
         finally:
             await wire.close()
+
+    async def _stay(self, nodes: tuple[Node, ...]) -> None:
+        """Raise `MovedError` once other servers are the masters: services publish there by then."""
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            if self._fixed:
+                continue
+            try:
+                now = await self._locate()
+            except (RedisError, OSError, UnicodeError):
+                continue  # that those who know are away says nothing about the bus
+            if now != nodes:
+                raise MovedError(f"now at {', '.join(safe_url(node.url) for node in now)}")
 
     async def _read(self, wire: Wire) -> None:
         """Take in what the bus sends, a batch at a time; after a small one, let the next gather."""
@@ -145,17 +214,19 @@ class BusListener:
             await asyncio.sleep(REST_SECONDS if len(replies) < BUSY else 0)
 
     def _take(self, replies: list[list[Any]], now: float, wall: float) -> None:
-        sinks = self._sinks
+        sinks, message = self._sinks, self._dialect.message
         for kind, channel, payload in replies:
             sink = sinks.get(channel)
             if sink is None:
                 continue
-            if kind == b"message":
+            if kind == message:
                 reason = sink.hear(payload, now, wall)
                 if reason is not None:
                     self._complain(channel, reason, len(payload))
-            elif kind == b"subscribe":
+            elif kind == self._dialect.subscribed:
                 sink.listen(now)
+            elif kind == self._dialect.unsubscribed and self._dialect is SHARDED:
+                raise MovedError(f"the shard gave up {channel.decode(errors='replace')}")
 
     def _complain(self, channel: bytes, reason: Invalid, size: int) -> None:
         held = self._throttle.admit("invalid")
@@ -165,9 +236,16 @@ class BusListener:
                 "message is no beat", channel=text, reason=reason.value, bytes=size, more_like_it=held
             )
 
-    def _prove(self, now: float) -> None:
-        """Note that the own beat came back: the bus carries, and we hear."""
-        self.loopback = self._heard = now
+    def _prove(self, replica: str, now: float) -> None:
+        """Note that an own beat came back: the bus carries, and we hear."""
+        if replica not in self._heard:
+            return
+        self._heard[replica] = now
+        if not self.up:
+            self._proven.add(replica)
+            if len(self._proven) < len(self._heard):
+                return
+        self.loopback = min(self._heard.values())
         if self.up:
             return
         self.up = True
@@ -185,42 +263,55 @@ class BusListener:
             # what tells the sink that it is listened to.
             fresh = {channel for channel, sink in wanted.items() if known.get(channel) is not sink}
             own = {self.identity.channel.encode()} & fresh
-            await wire.send("UNSUBSCRIBE", known.keys() - wanted.keys())
+            await self._send(wire, self._dialect.unsubscribe, known.keys() - wanted.keys())
             # The own channel comes first: hearing has to be proven while a long list is still under way.
-            await wire.send("SUBSCRIBE", own)
-            await wire.send("SUBSCRIBE", fresh - own)
+            await self._send(wire, self._dialect.subscribe, own)
+            await self._send(wire, self._dialect.subscribe, fresh - own)
             known = wanted
             await self._steer.wait()
 
-    async def _guard(self, pulse: Pulse) -> None:
-        """Raise `DeafError` as soon as the own beat has not been heard for too long."""
+    async def _send(self, wire: Wire, command: str, channels: Iterable[bytes]) -> None:
+        if self._dialect is PLAIN:
+            await wire.send(command, channels)
+        else:
+            groups = by_slot(channel.decode() for channel in channels)
+            await wire.send_apart(command, ([name.encode() for name in group] for group in groups))
+
+    async def _guard(self, pulses: list[Pulse]) -> None:
+        """Raise `DeafError` as soon as an own beat has not been heard for too long."""
         while True:
             await asyncio.sleep(self._cadence.period / 2)
             self.active = self._clock.monotonic()
-            self._check_hearing(self.active, pulse.error or "published, but not delivered")
+            cause = next((pulse.error for pulse in pulses if pulse.error is not None), None)
+            reason = "published, but not delivered" if cause is None else f"{type(cause).__name__}: {cause}"
+            self._check_hearing(self.active, reason, cause)
 
-    def _check_hearing(self, now: float, reason: str) -> None:
-        silence = now - self._heard
+    def _check_hearing(self, now: float, reason: str, cause: Exception | None = None) -> None:
+        silence = now - min(self._heard.values())
         if silence > self._cadence.deaf_after:
-            raise DeafError(f"own beat not heard back for {silence:.1f} s ({reason})")
+            raise DeafError(f"own beat not heard back for {silence:.1f} s ({reason})", cause)
 
     def _lost(self, error: Exception) -> None:
         self.active = self._clock.monotonic()
+        reason = self.faults.note(error).value
         if self._down_since is None:
             self._down_since = self.active
         if self.up:
             self._throttle.admit("away")
-            self._log.warning("lost", error=str(error) or type(error).__name__)
+            self._log.warning("lost", reason=reason, error=str(error) or type(error).__name__)
         elif self._throttle.admit("away") is not None:
             away = self.active - self._down_since
             self._log.warning(
-                "cannot hear", error=str(error) or type(error).__name__, down_sec=round(away, 1)
+                "cannot hear",
+                reason=reason,
+                error=str(error) or type(error).__name__,
+                down_sec=round(away, 1),
             )
 
     def let_go(self) -> None:
         """Leave the slots to another listener: whatever this one still does touches them no more."""
         self.close_eyes()
-        self._slots, self._sinks = {}, {}
+        self._slots, self._sinks, self._keys = {}, {}, {}
 
     def close_eyes(self) -> None:
         """Show the bus as down and nothing on it as watched."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -40,16 +40,29 @@ class Identity:
     channel: str
     replica: str
 
+    def through(self, number: int) -> Identity:
+        """Return who beats through another server of the bus: beats by different ways are told apart."""
+        return self if number == 0 else replace(self, replica=f"{self.replica}/{number}")
+
 
 class Pulse:
     """Publishes the own beat on a bus; keeps why the last attempt failed.
 
     Attributes:
-        error: Why the newest publication failed, or None if it did not.
+        error: What the newest publication failed of, or None if it did not.
     """
 
-    def __init__(self, url: str, identity: Identity, clock: Clock) -> None:
-        self.error: str | None = None
+    def __init__(self, url: str, identity: Identity, clock: Clock, command: str = "PUBLISH") -> None:
+        """Prepare the beats.
+
+        Args:
+            url: Of the server to publish on.
+            identity: Who beats, and where.
+            clock: For the stamps.
+            command: PUBLISH, or SPUBLISH for sharded messages.
+        """
+        self.error: Exception | None = None
+        self._command = command
         self._identity = identity
         self._clock = clock
         self._count = 0
@@ -83,9 +96,11 @@ class Pulse:
         }
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                await self._redis.publish(self._identity.channel, msgspec.json.encode(beat))
+                await self._redis.execute_command(  # type: ignore[no-untyped-call] # redis-py's gap
+                    self._command, self._identity.channel, msgspec.json.encode(beat)
+                )
         except (RedisError, OSError) as error:
-            self.error = f"{type(error).__name__}: {error}"
+            self.error = error
         else:
             self.error = None
 
@@ -93,8 +108,13 @@ class Pulse:
 class Loopback:
     """Where messages on the own channel go: proof of hearing, and a service's slot if one beats there too."""
 
-    def __init__(self, replica: str, prove: Callable[[float], None], slot: Slot | None) -> None:
-        self._replica = replica
+    def __init__(self, prove: Callable[[str, float], None], slot: Slot | None) -> None:
+        """Make the sink.
+
+        Args:
+            prove: Told the `id` of each beat on the channel and when it was received (monotonic).
+            slot: Of the service that beats there.
+        """
         self._prove = prove
         self._slot = slot
 
@@ -106,6 +126,6 @@ class Loopback:
     def hear(self, payload: bytes, now: float, wall: float) -> Invalid | None:
         """Take in a message as `Slot.hear` does."""
         beat = decode(payload)
-        if isinstance(beat, Beat) and beat.id == self._replica:
-            self._prove(now)
+        if isinstance(beat, Beat) and beat.id is not None:
+            self._prove(beat.id, now)
         return None if self._slot is None else self._slot.hear(payload, now, wall)

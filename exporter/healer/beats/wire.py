@@ -69,9 +69,19 @@ class Wire:
         """Send SUBSCRIBE or UNSUBSCRIBE for `channels`, in chunks; other work gets its turn in between."""
         todo = list(channels)
         for start in range(0, len(todo), CHUNK):
-            packed = hiredis.pack_command((command, *todo[start : start + CHUNK]))  # type: ignore[arg-type] # its stub takes any tuple for a tuple of one
-            await self._connection.send_packed_command(packed)
+            await self._send(command, todo[start : start + CHUNK])
             await asyncio.sleep(0)
+
+    async def send_apart(self, command: str, groups: Iterable[Iterable[bytes]]) -> None:
+        """Send one command for each group: sharded ones take channels of one slot only."""
+        for number, group in enumerate(groups, 1):
+            await self._send(command, list(group))
+            if number % CHUNK == 0:
+                await asyncio.sleep(0)
+
+    async def _send(self, command: str, channels: list[bytes]) -> None:
+        packed = hiredis.pack_command((command, *channels))  # type: ignore[arg-type] # its stub takes any tuple for a tuple of one
+        await self._connection.send_packed_command(packed)
 
     async def read(self) -> list[list[Any]]:
         """Wait for the next reply and return it with all others that have arrived, in order.

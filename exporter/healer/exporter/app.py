@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from healer.exporter.metrics import HeartbeatCollector
+from healer.exporter.push import PushDesk
 from healer.exporter.status import Survey
 from healer.exporter.status_page import StatusPage
 from healer.exporter.wiring import Wiring
@@ -38,14 +39,16 @@ async def run(
 
     Raises:
         ListenError: `listen` cannot be listened on.
+        TokenError: The file of tokens that `env` names cannot be used.
         WebConfigError: `web_config` cannot be used.
     """
     log = structlog.get_logger(component="exporter")
     clock = SystemClock()
     replica = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
-    wiring = Wiring(replica, clock)
+    desk = PushDesk(env, clock)
+    wiring = Wiring(replica, clock, desk.closed)
     truth = Follower(Location(truth_url, truth_key), env, wiring.adopt, wiring.judged)
-    collector = HeartbeatCollector(wiring, Anchor(clock))
+    collector = HeartbeatCollector(wiring, Anchor(clock), desk.answered)
     registry = process_registry()
     registry.register(collector)
     face = Face(
@@ -58,6 +61,7 @@ async def run(
         links={"/status": "which services were heard, and when"},
     )
     app = application(face)
+    desk.serve_on(app, wiring.posts)
     StatusPage(Survey(wiring, Anchor(clock), clock)).serve_on(app)
     async with serving(app, listen, web_config) as url:
         log.info("serving", url=url)

@@ -78,6 +78,12 @@ FAMILIES = (
         lambda slots, _: [slot.skew for slot in slots],
     ),
     Family(
+        "heartbeat_file_exists",
+        "gauge",
+        "1 if the file that is the service's heartbeat is there, 0 if not; none while nobody can tell.",
+        lambda slots, _: [None if slot.present is None else float(slot.present) for slot in slots],
+    ),
+    Family(
         "heartbeat_beats", "counter", "Beats heard.", lambda slots, _: [float(slot.beats) for slot in slots]
     ),
     Family(

@@ -17,7 +17,7 @@ from healer.exporter.columns import Columns
 from healer.exporter.families import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from prometheus_client import Metric
 
@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 class HeartbeatCollector(Collector):
     """Yields the `heartbeat_*` families of one exporter, in two parts."""
 
-    def __init__(self, wiring: Wiring, anchor: Anchor) -> None:
+    def __init__(self, wiring: Wiring, anchor: Anchor, posted: Mapping[int, int]) -> None:
+        """Make the collector.
+
+        Args:
+            wiring: What runs.
+            anchor: Turns its instants into epoch seconds.
+            posted: Requests that were to post a beat, by the status of the answer.
+        """
+        self._posted = posted
         self._wiring = wiring
         self._anchor = anchor
         self._columns: Columns | None = None
@@ -56,6 +64,11 @@ class HeartbeatCollector(Collector):
         reconnects = CounterMetricFamily(
             "heartbeat_bus_reconnects", "Connections to the bus after the first.", labels=["bus"]
         )
+        failures = CounterMetricFamily(
+            "heartbeat_bus_failures",
+            "Times that the bus was lost or could not be heard, by what was the matter.",
+            labels=["bus", "reason"],
+        )
         loopback = GaugeMetricFamily(
             "heartbeat_bus_loopback_timestamp_seconds",
             "When the exporter's own beat was last heard back; 0 before the first.",
@@ -65,7 +78,13 @@ class HeartbeatCollector(Collector):
             up.add_metric([name], float(listener.up))
             reconnects.add_metric([name], listener.reconnects)
             loopback.add_metric([name], self._epoch(listener.loopback))
-        yield from (up, reconnects, loopback)
+            for reason, count in listener.faults.counts.items():
+                failures.add_metric([name, reason.value], count)
+        yield from (up, reconnects, failures, loopback)
+        posted = CounterMetricFamily("heartbeat_push_requests", "Beats posted, by answer.", labels=["code"])
+        for status, count in sorted(self._posted.items()):
+            posted.add_metric([str(status)], count)
+        yield posted
 
     def _truth(self) -> Iterator[Metric]:
         info = InfoMetricFamily("heartbeat_truth", "The truth that runs.")

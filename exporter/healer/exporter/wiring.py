@@ -1,4 +1,4 @@
-"""Which truth runs: keeps the board and the bus listeners in step with it.
+"""Which truth runs: keeps the board and the sources in step with it.
 
 Only the difference to the last one is carried out: services and buses that stay keep what was heard and their
 connections.
@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING
 from healer.beats.board import Board
 from healer.beats.bus import BusListener
 from healer.beats.cadence import cadence
+from healer.beats.files import FileWatch
 from healer.beats.pulse import Identity
+from healer.beats.push import PushWatch
+from healer.beats.sharded import ShardedListener
+from healer.runtime.place import place_of
 from healer.runtime.tasks import end
+from healer.truth.model import Source as Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from healer.beats.board import Slot
+    from healer.beats.source import Source
     from healer.runtime.clock import Clock
     from healer.truth.model import Bus, Truth
 
@@ -25,22 +33,31 @@ ALIVE_SECONDS = 30.0
 
 
 class Wiring:
-    """The running exporter's truth, board and listeners.
+    """The running exporter's truth, board and sources.
 
     Attributes:
         truth: The truth in force, or None before the first.
         successful: The newest document seen is the truth in force.
         adopted_at: When a truth was last adopted (monotonic), or None.
         board: What was heard of its services.
-        listeners: The listener of each of its buses, by name.
+        listeners: The source of each of its buses, by name.
     """
 
-    def __init__(self, replica: str, clock: Clock) -> None:
+    def __init__(self, replica: str, clock: Clock, closed: Callable[[], str | None] = lambda: None) -> None:
+        """Make a wiring without a truth.
+
+        Args:
+            replica: What tells this exporter's own beats from others'.
+            clock: Gives the instants of everything.
+            closed: Returns why nobody can post beats, or None.
+        """
         self.truth: Truth | None = None
         self.successful = False
         self.adopted_at: float | None = None
         self.board = Board()
-        self.listeners: dict[str, BusListener] = {}
+        self.listeners: dict[str, Source] = {}
+        self._closed = closed
+        self._identities: dict[str, Identity] = {}
         self._replica = replica
         self._clock = clock
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -53,9 +70,13 @@ class Wiring:
         self.board.adopt(truth.services)
         identity = Identity(truth.monitor.name, truth.monitor.heartbeat_channel, self._replica)
         wanted = {bus.name: bus for bus in truth.buses}
-        for name in list(self.listeners):
-            listener = self.listeners[name]
-            if listener.bus.url != getattr(wanted.get(name), "url", None) or listener.identity != identity:
+        for name, listener in list(self.listeners.items()):
+            bus = wanted.get(name)
+            if (
+                bus is None
+                or (listener.bus.url, listener.bus.source) != (bus.url, bus.source)
+                or self._identities[name] != identity
+            ):
                 self._drop(name)
         slots: dict[str, dict[str, Slot]] = {name: {} for name in wanted}
         for slot in self.board:
@@ -90,13 +111,28 @@ class Wiring:
         finally:
             await end([*self._tasks.values(), *self._ending])
 
-    def _listen(self, bus: Bus, identity: Identity) -> BusListener:
-        listener = BusListener(bus, identity, self._clock)
+    def posts(self) -> PushWatch | None:
+        """Return what takes posted beats, if any service beats so."""
+        source = self.listeners.get(Kind.PUSH.value)
+        return source if isinstance(source, PushWatch) else None
+
+    def _listen(self, bus: Bus, identity: Identity) -> Source:
+        listener = self._source(bus, identity)
         self.listeners[bus.name] = listener
+        self._identities[bus.name] = identity
         task = asyncio.create_task(listener.run(), name=f"bus {bus.name}")
         task.add_done_callback(self._ended)
         self._tasks[bus.name] = task
         return listener
+
+    def _source(self, bus: Bus, identity: Identity) -> Source:
+        if bus.source is Kind.FILE:
+            return FileWatch(bus, self._clock)
+        if bus.source is Kind.PUSH:
+            return PushWatch(bus, self._clock, self._closed)
+        if place_of(bus.url).sharded:
+            return ShardedListener(bus, identity, self._clock)
+        return BusListener(bus, identity, self._clock)
 
     def _drop(self, name: str) -> None:
         self.listeners.pop(name).let_go()

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import redis
 
+from healer.runtime.place import Place, place_of
 from healer.truth.blocks import LONGEST_TEXT, Given, alike, text_fault
 from healer.truth.document import Members
 from healer.truth.model import Bus
@@ -26,6 +27,10 @@ HOST = re.compile(r"[\w.:-]+")
 DATABASE = re.compile(r"/?\d{0,9}")
 RAW_PASSWORD = re.compile(r"\w+://[^@]*[/#?@][^@]*@|\w+://[^@]*@.*@", re.DOTALL)
 DEFAULT_PORT = 6379
+BAD_ADDRESS = "The port is a number from 1 to 65535, an IPv6 address stands in brackets."
+FOUND = ("sentinel", "cluster")
+"""Kinds of URLs that say who knows where the servers are."""
+SENTINEL_PATH = re.compile(r"/[\w.-]+(/\d{0,9})?")
 MOST_LISTED = 20
 
 
@@ -67,15 +72,22 @@ def redis_url(block: Block, key: str) -> Given[str] | None:
 
 def url_fault(url: str) -> str | None:
     """Return what to do about a URL that redis-py could not use, else None. Never quotes the URL."""
+    place = place_of(url)
+    if place.kind in FOUND:
+        return _found_fault(place)
+    return _plain_fault(url)
+
+
+def _plain_fault(url: str) -> str | None:
     if RAW_PASSWORD.match(url):
         return "In a password, write @ as %40, # as %23, / as %2F and ? as %3F."
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return "The port is a number from 1 to 65535, an IPv6 address stands in brackets."
+        return BAD_ADDRESS
     if parts.scheme not in {"redis", "rediss", "unix"}:
-        return "It starts with redis://, rediss:// (TLS) or unix://."
+        return "It starts with redis://, rediss:// (TLS), unix://, redis+sentinel:// or redis+cluster://."
     if parts.fragment:
         return "Nothing may follow a #."
     if parts.scheme == "unix":
@@ -84,6 +96,21 @@ def url_fault(url: str) -> str | None:
         fault = _server_fault(parts, port)
     # A client's options stand after the ?; making a client only to find none takes milliseconds.
     return fault or (_client_fault(url) if parts.query else None)
+
+
+def _found_fault(place: Place) -> str | None:
+    """Return what to do about the URL of Sentinels or a cluster."""
+    try:
+        parts, servers = urlsplit(place.url), (*place.nodes, place.at("host", DEFAULT_PORT))
+    except ValueError:
+        return BAD_ADDRESS
+    if parts.scheme not in {f"{scheme}+{place.kind}" for scheme in ("redis", "rediss")}:
+        return "It starts with redis+ or rediss+ (TLS)."
+    if place.kind == "sentinel" and not SENTINEL_PATH.fullmatch(parts.path):
+        return "After the Sentinels follows the master's name: redis+sentinel://host:26379/mymaster."
+    if place.kind == "cluster" and parts.path.strip("/"):
+        return "Nothing may follow a cluster's nodes: it has no databases."
+    return next((fault for server in servers if (fault := _plain_fault(server)) is not None), None)
 
 
 def _server_fault(parts: SplitResult, port: int | None) -> str | None:
@@ -184,5 +211,7 @@ def _note_differing(name: str, url: Given[str], others: Sequence[Given[str]], pr
 def _server(url: str) -> tuple[str, str | None, str | None, str | None, int | str]:
     """Return what makes two URLs the same server; the database does not: channels span all of them."""
     parts = urlsplit(url)
+    if place_of(url).kind in FOUND:
+        return parts.scheme, parts.username, parts.password, parts.netloc.rpartition("@")[2], parts.path
     where = parts.path if parts.scheme == "unix" else parts.port or DEFAULT_PORT
     return parts.scheme, parts.username, parts.password, parts.hostname, where

@@ -32,8 +32,8 @@ def diff(old: Truth, new: Truth) -> tuple[str, ...]:
     for name in sorted(before.keys() & after.keys()):
         lines += _changes(name, before[name], after[name], SERVICE_FIELDS)
     lines += _team_changes(old, new)
-    old_urls = {bus.name: safe_url(bus.url) for bus in old.buses}
-    new_urls = {bus.name: safe_url(bus.url) for bus in new.buses}
+    old_urls = {bus.name: safe_url(bus.url) for bus in old.buses if bus.source is None}
+    new_urls = {bus.name: safe_url(bus.url) for bus in new.buses if bus.source is None}
     for name in sorted(old_urls.keys() | new_urls.keys()):
         was, now = old_urls.get(name, "none"), new_urls.get(name, "none")
         if was != now:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from healer.truth import buses, document, maintenance, timing, wiring
+from healer.truth import buses, document, maintenance, sources, timing, wiring
 from healer.truth.blocks import LONGEST_TEXT, Block, Environment, Given, alike, text_fault
 from healer.truth.canonical import digest
 from healer.truth.model import Bus, Service, Truth
@@ -93,7 +93,11 @@ def parse(text: str | bytes, *, env: Mapping[str, str], source: str = "truth.jso
         )
     watched = tuple(_service(watch, shared, problems) for watch in watches)
     teams = maintenance.teams(root, {service.team for service in watched if service.team}, problems)
-    used, declared = buses.resolve(root, _uses(watches, healer, alerts_bus), problems)
+    beyond = sorted({service.source for service in watched if not service.source.needs_bus})
+    uses = _uses(watches, healer, alerts_bus)
+    sources.note_taken(uses, beyond, problems)
+    used, declared = buses.resolve(root, uses, problems)
+    used = tuple(sorted([*used, *map(Bus.of, beyond)], key=lambda bus: bus.name))
     problems.refuse(source)
     truth = Truth(
         services=watched,
@@ -128,7 +132,8 @@ def _service(watch: Watch, shared: Given[float], problems: Problems) -> Service:
     interval = timing.interval_seconds(heartbeat)
     timeout = timing.timeout_seconds(heartbeat, shared)
     timing.check(heartbeat, interval, timeout, problems)
-    source = timing.source(heartbeat)
+    source = sources.source(heartbeat)
+    sources.check_path(heartbeat, source.value)
     severity = _severity(block)
     team = block.text("team", "the name of a team")
     runbook = _runbook(block)
@@ -179,6 +184,7 @@ def _uses(watches: Sequence[Watch], healer: Block, alerts_bus: Given[str]) -> li
     uses = [
         buses.Use(watch.bus, buses.redis_url(watch.block.block("heartbeat"), "redis_url"))
         for watch in watches
+        if sources.beyond_redis(watch.block.members) is None
     ]
     own = buses.redis_url(healer.block("heartbeat"), "redis_url")
     # Healer's own URL is the last resort: a service's says more surely where that service beats.

@@ -21,6 +21,14 @@ class Source(StrEnum):
     """How a service beats: what the exporter has to do to hear it."""
 
     PUBSUB = "pubsub"
+    KEY = "key"
+    FILE = "file"
+    PUSH = "push"
+
+    @property
+    def needs_bus(self) -> bool:
+        """Whether such beats go through Redis; the others have a `Bus` of their own, called like the source."""
+        return self in {Source.PUBSUB, Source.KEY}
 
 
 def warmup_seconds(interval: float, timeout: float) -> float:
@@ -33,17 +41,25 @@ def warmup_seconds(interval: float, timeout: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Bus:
-    """A Redis server that carries beats.
+    """What carries beats: a Redis server, or a source that needs none.
 
     Attributes:
         name: The `bus` label.
         url: A Redis URL. It may hold a password: never log it, show it through `healer.runtime.redact.safe_url`.
+            Empty for a source that needs no Redis.
         origin: Where the URL comes from: a JSON path, `env NAME` or `default`.
+        source: Which source this stands for; None for a Redis server.
     """
 
     name: str
     url: str = field(repr=False)
     origin: str = "default"
+    source: Source | None = None
+
+    @classmethod
+    def of(cls, source: Source) -> Bus:
+        """Return what stands for a source that needs no Redis."""
+        return cls(source.value, "", source=source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +68,8 @@ class Service:
 
     Attributes:
         name: The `svc` label; unique in a truth.
-        bus: Name of the bus that carries its beats.
-        channel: The Redis channel that is its heartbeat.
+        bus: Name of the bus that carries its beats; of one that needs no Redis, its source.
+        channel: What is its heartbeat: a Redis channel or key, a file's path, or the path of a URL.
         interval: Seconds between two beats, as promised.
         timeout: Seconds of silence after which the service is missing.
         source: How it beats.

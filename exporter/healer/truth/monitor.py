@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from healer.truth import timing, wiring
+from healer.truth import sources, timing, wiring
 from healer.truth.blocks import Block, Environment, Given, first
 from healer.truth.model import Monitor
 
@@ -28,7 +28,7 @@ def read_monitor(
         problems: Takes what is wrong.
     """
     block = timing.heartbeat(healer)
-    timing.source(block)
+    sources.own_source(block)
     access = healer.block("access_points")
     published = wiring.read_entries(access, "publish_to")
     alerts = _published(published, ":alerts", problems)

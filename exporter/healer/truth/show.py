@@ -14,6 +14,7 @@ from rich.text import Text
 
 from healer.runtime.redact import safe_url
 from healer.truth.diff import seconds
+from healer.truth.model import Source
 from healer.truth.problems import path_text
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ MONITOR_ROWS = (
     ("events", "alerts_channel"),
     ("events on bus", "alerts_bus"),
 )
+NO_URL = "none: not on Redis"
 HEADINGS = ("service", "bus", "channel", "interval", "timeout", "warm-up", "severity")
 
 
@@ -84,7 +86,7 @@ def tables(truth: Truth, *, plain: bool) -> list[Table | Text]:
         services.add_row(*(_cell(text, mark) for text, mark in _cells(service, legend)))
     buses = _table(plain, ("bus", "URL"))
     for bus in truth.buses:
-        buses.add_row(bus.name, _cell(safe_url(bus.url), legend.mark(bus.origin, "bus", bus.name)))
+        buses.add_row(bus.name, _cell(safe_url(bus.url) or NO_URL, legend.mark(bus.origin, "bus", bus.name)))
     maintained = _table(plain, ("maintenance", "", "reason"))
     for kind, owners in (("service", truth.services), ("team", truth.teams)):
         for owner in owners:
@@ -162,7 +164,8 @@ def _cells(service: Service, legend: Legend) -> Iterable[tuple[str, str]]:
 
     yield service.name, ""
     yield service.bus, mark("bus")
-    yield service.channel, mark("channel")
+    kind = "" if service.source is Source.PUBSUB else f"{service.source.value} "
+    yield f"{kind}{service.channel}", mark("channel")
     yield seconds(service.interval), mark("interval")
     yield seconds(service.timeout), mark("timeout")
     yield seconds(service.warmup), ""

@@ -14,6 +14,7 @@ from redis import exceptions
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from healer.runtime.place import primary
 from healer.runtime.redact import safe_url
 from healer.truth.buses import EXPECTED_URL, url_fault
 from healer.truth.problems import shown
@@ -166,16 +167,17 @@ def _present(raw: bytes | None, url: str, key: str) -> bytes:
 async def _client(url: str, key: str, timeout: float) -> AsyncIterator[redis.asyncio.Redis]:  # noqa: ASYNC109  # see fetch
     """Lend a client for one short conversation; say what went wrong in terms of its place."""
     where = safe_url(url)
-    client = redis.asyncio.Redis.from_url(
-        url,
-        decode_responses=False,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-    )
     try:
-        async with asyncio.timeout(timeout), client:
-            yield client
+        async with asyncio.timeout(timeout):
+            client = redis.asyncio.Redis.from_url(
+                await primary(url, key),
+                decode_responses=False,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
+                retry=Retry(NoBackoff(), 0),
+            )
+            async with client:
+                yield client
     except exceptions.AuthenticationError:
         raise StoreError(f"{where} refuses the login. Check user and password in its URL.") from None
     except exceptions.NoPermissionError:

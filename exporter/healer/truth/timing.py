@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from healer.truth.blocks import DAY, Block, Environment, Given, alike, first
-from healer.truth.model import Source
-from healer.truth.problems import quoted
+from healer.truth.blocks import DAY, Block, Environment, Given, first
 
 if TYPE_CHECKING:
     from healer.truth.problems import Problems
 
-HEARTBEAT_KEYS = ("channel", "interval_sec", "timeout_sec", "ttl_sec", "redis_url", "source")
+HEARTBEAT_KEYS = ("channel", "interval_sec", "timeout_sec", "ttl_sec", "redis_url", "source", "path")
 THRESHOLD_KEYS = ("heartbeat_cadence",)
 
 DEFAULT_INTERVAL = 10.0
@@ -69,15 +67,3 @@ def check(block: Block, interval: Given[float], timeout: Given[float], problems:
         problems.error(path, found, "a timeout longer than the interval", hint)
     elif timeout.value < COMFORTABLE * interval.value:
         problems.warn(path, found, f"{COMFORTABLE} intervals or more, so that one lost beat is no miss", hint)
-
-
-def source(block: Block) -> Given[Source]:
-    """Return how a service beats."""
-    given = block.text("source", '"pubsub"')
-    known = [source.value for source in Source]
-    if given is not None and given.value in known:
-        return Given(Source(given.value), given.path)
-    if given is not None:
-        hint = f"Did you mean {meant}?" if (meant := alike(given.value, known)) else "Remove it."
-        block.wrong("source", f"{', '.join(map(quoted, known))}: this version hears no other", hint)
-    return Given(Source.PUBSUB, "default")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from healer.truth.blocks import LONGEST_TEXT, Block, Given, alike, first, text_fault
 from healer.truth.document import Members
-from healer.truth.problems import path_text, shown
+from healer.truth.problems import path_text, quoted, shown
+from healer.truth.sources import beyond_redis, read_place
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -25,7 +26,7 @@ NODE_FILE = "This looks like a node file: take the built truth, the document tha
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """One heartbeat to listen to: whose, on which bus and channel, and that service's own block."""
+    """One heartbeat to watch: whose, on which bus and channel, and that service's own block."""
 
     name: str
     bus: Given[str]
@@ -72,7 +73,9 @@ def read_entries(access: Block, key: str) -> list[Block]:
 
 
 def read_watches(healer: Block, services: Block, own: Collection[str], problems: Problems) -> list[Watch]:
-    """Return what Healer subscribes to, each service once, sorted by name.
+    """Return what Healer watches, each service once, sorted by name.
+
+    That is what it subscribes to, and what beats by a source that needs no Redis.
 
     Args:
         healer: Healer's own block.
@@ -82,13 +85,20 @@ def read_watches(healer: Block, services: Block, own: Collection[str], problems:
     """
     access = healer.block("access_points")
     entries = read_entries(access, "subscribe_to")
-    if not entries and access.sound and healer.sound:
+    beyond = _beyond_redis(services, problems)
+    if not entries and not beyond and access.sound and healer.sound:
         found = "an empty list" if "subscribe_to" in access else "nothing"
         hint = "Add one entry for each service that beats."
         problems.error(access.at("subscribe_to"), found, f"a list like [{EXAMPLE}]", hint)
     claims = _claims(services)
     by_channel: dict[tuple[str, str], Watch] = {}
     by_name: dict[str, Watch] = {}
+    for one in beyond:
+        holder = by_channel.setdefault((one.bus.value, one.channel.value), one)
+        if holder is not one:
+            expected = f"a file of its own; it is that of {holder.name} too"
+            problems.error(one.channel.path, shown(one.channel.value), expected)
+        by_name[one.name] = one
     for entry in entries:
         watch = _watch(entry, services, claims, own, problems)
         if watch is None:
@@ -148,12 +158,46 @@ def _watch(
         problems.error(channel.path, shown(channel.value), expected, fault if name else "")
         return None
     block = services.block(name)
-    if not claimants and read_channel(block.block("heartbeat"), "channel"):
+    return (
+        Watch(name, bus, channel, block)
+        if _beats_there(entry, channel, block, claimed=bool(claimants), problems=problems)
+        else None
+    )
+
+
+def _beats_there(
+    entry: Block, channel: Given[str], block: Block, *, claimed: bool, problems: Problems
+) -> bool:
+    """Return whether a service may beat on the channel of an entry; note it if it says that it beats elsewhere."""
+    if (source := beyond_redis(block.members)) is not None:
+        hint = "Remove the entry: it is watched without one."
+        expected = f'no entry for {block.path[-1]}, which has "source": {quoted(source.value)}'
+        problems.error(entry.path, shown(channel.value), expected, hint)
+        return False
+    if not claimed and read_channel(block.block("heartbeat"), "channel"):
         declared = path_text(block.at("heartbeat", "channel"))
         hint = "Healer would listen where nobody beats: make the two equal."
         problems.error(channel.path, shown(channel.value), f"the channel that {declared} names", hint)
-        return None
-    return Watch(name, bus, channel, block)
+        return False
+    return True
+
+
+def _beyond_redis(services: Block, problems: Problems) -> list[Watch]:
+    """Return what beats without Redis: nothing is subscribed to there, so the service itself says so."""
+    watches = []
+    for name, service in services.members.items():
+        source = None if name == HEALER else beyond_redis(service)
+        if source is None:
+            continue
+        fault = text_fault(name)
+        if fault is not None:
+            problems.error(services.at(name), shown(name), "a service's name that a label can hold", fault)
+            continue
+        block = services.block(name)
+        place = read_place(name, block, source)
+        if place is not None:
+            watches.append(Watch(name, Given(source.value, "default"), place, block))
+    return watches
 
 
 def _name(channel: str) -> str:

@@ -21,6 +21,7 @@ SHORTEST = 16
 MOST = 32
 """Lines of the file. Two lines with one name let a token be exchanged without a gap."""
 
+_NOBODY = bytes(32)
 _LINE = re.compile(r"([\w.@-]{1,64})\s+(\S+)")
 
 
@@ -31,16 +32,17 @@ class TokenError(Exception):
 class Tokens:
     """The tokens in force; a file that cannot be used never replaces one that could."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the file at `path`.
+    def __init__(self, path: Path, most: int = MOST) -> None:
+        """Read the file at `path`, of at most so many tokens.
 
         Raises:
             TokenError: It cannot be used.
         """
         self._path = path
+        self._most = most
         self._log = structlog.get_logger(component="tokens")
         self._seen = _trace(path)
-        self._digests = _load(path)
+        self._adopt(_load(path, most))
 
     def reload(self) -> None:
         """Read the file again.
@@ -49,7 +51,7 @@ class Tokens:
             TokenError: It cannot be used; the tokens stay.
         """
         self._seen = _trace(self._path)
-        self._digests = _load(self._path)
+        self._adopt(_load(self._path, self._most))
 
     def principal(self, authorization: str | None) -> str | None:
         """Return the name of who sent this header (`Bearer TOKEN`, or Basic with name and token), or None."""
@@ -67,6 +69,22 @@ class Tokens:
             if hmac.compare_digest(given, digest) and name in {None, known}:
                 found = known
         return found
+
+    def admits(self, name: str, authorization: str | None) -> bool:
+        """Return whether this header (`Bearer TOKEN`) holds a token of `name`; as slow for one that has none."""
+        self._look()
+        scheme, _, token = (authorization or "").partition(" ")
+        given = hashlib.sha256(token.strip().encode("utf-8", "surrogatepass")).digest()
+        matches = False
+        for digest in self._by_name.get(name, (_NOBODY,)):
+            matches |= hmac.compare_digest(given, digest)
+        return matches and scheme.lower() == "bearer" and name in self._by_name
+
+    def _adopt(self, digests: tuple[tuple[str, bytes], ...]) -> None:
+        self._digests = digests
+        self._by_name: dict[str, list[bytes]] = {}
+        for name, digest in digests:
+            self._by_name.setdefault(name, []).append(digest)
 
     def _look(self) -> None:
         seen = _trace(self._path)
@@ -96,7 +114,7 @@ def _trace(path: Path) -> tuple[int, int, int] | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _load(path: Path) -> tuple[tuple[str, bytes], ...]:
+def _load(path: Path, most: int) -> tuple[tuple[str, bytes], ...]:
     try:
         text = path.read_text(encoding="utf-8")
         mode = path.stat().st_mode
@@ -118,8 +136,8 @@ def _load(path: Path) -> tuple[tuple[str, bytes], ...]:
             found.append((parts[1], hashlib.sha256(parts[2].encode()).digest()))
     if not found and not problems:
         problems.append(f"{path}: no token in it. Expected lines of NAME TOKEN.")
-    if len(found) > MOST:
-        problems.append(f"{path}: {len(found)} tokens, expected at most {MOST}.")
+    if len(found) > most:
+        problems.append(f"{path}: {len(found)} tokens, expected at most {most}.")
     if problems:
         raise TokenError("\n".join(problems))
     return tuple(found)
