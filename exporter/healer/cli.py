@@ -239,7 +239,7 @@ def truth_seed(source: str) -> None:
 def _targets(name: str, default: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return click.option(
         f"--{name}",
-        f"{name}s",
+        f"{name}s".replace("-", "_"),
         metavar="HOST:PORT",
         multiple=True,
         help=f"{text}; repeatable.  [default: {default}]",
@@ -308,6 +308,7 @@ def _server_option(
 @_targets("sentinel", "127.0.0.1:9878", "A sentinel to scrape and to send webhooks to")
 @_targets("autoheal", "none", "An autoheal to scrape and to send webhooks to")
 @_targets("alertmanager", "127.0.0.1:9093", "An Alertmanager to send alerts to")
+@_targets("node-exporter", "none", "A node_exporter to scrape")
 @click.option("--scrape-interval", type=float, metavar="SEC", help="Time between two scrapes.  [default: 5]")
 @click.option(
     "--evaluation-interval",

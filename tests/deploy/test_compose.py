@@ -79,8 +79,22 @@ def test_the_network_of_others_is_used_by_one_variable() -> None:
 
 def test_secrets_are_files_and_never_in_the_environment() -> None:
     told = config(
-        WEBHOOK_URL_FILE="/secret/url", SMTP_PASS_FILE="/secret/pass", AUTOHEAL_TOKEN_FILE="/secret/tokens"
+        WEBHOOK_URL_FILE="/secret/url",
+        SMTP_PASS_FILE="/secret/pass",
+        AUTOHEAL_TOKEN_FILE="/secret/tokens",
+        SENTINEL_TOKEN_FILE="/secret/who",
+        SENTINEL_CREDENTIALS_FILE="/secret/token",
+        DEADMANSSWITCH_URL_FILE="/secret/switch",
     )
+    sentinel = told["services"]["sentinel"]["environment"]
+    assert sentinel["SENTINEL_TOKEN_FILE"] == "/run/secrets/sentinel_tokens"
+    assert sentinel["DEADMANSSWITCH_URL_FILE"] == "/run/secrets/deadmansswitch_url"
+    bundle = told["services"]["bundle"]["environment"]
+    assert bundle["SENTINEL_CREDENTIALS_FILE"] == "/run/secrets/sentinel_credentials"
+    assert {told["secrets"][name]["file"] for name in ("sentinel_tokens", "sentinel_credentials")} == {
+        "/secret/who",
+        "/secret/token",
+    }
     environment = told["services"]["bundle"]["environment"]
     assert environment["WEBHOOK_URL_FILE"] == "/run/secrets/webhook_url"
     assert environment["SMTP_PASS_FILE"] == "/run/secrets/smtp_pass"
@@ -89,6 +103,24 @@ def test_secrets_are_files_and_never_in_the_environment() -> None:
     assert (
         told["services"]["autoheal"]["environment"]["AUTOHEAL_TOKEN_FILE"] == "/run/secrets/autoheal_tokens"
     )
+
+
+@pytest.mark.parametrize("name", WHOLE["secrets"])
+def test_a_secret_that_is_told_of_is_mounted_where_it_is_looked_for(name: str) -> None:
+    looked_for = {
+        each
+        for each, service in config(
+            **{f"{name.upper().removesuffix('S')}_FILE": "/x", f"{name.upper()}_FILE": "/x"}
+        )["services"].items()
+        if f"/run/secrets/{name}" in map(str, service.get("environment", {}).values())
+    }
+    mounted = {
+        each
+        for each, service in SERVICES.items()
+        if name in {secret["source"] for secret in service.get("secrets", [])}
+    }
+    assert looked_for
+    assert looked_for - {"bundle"} <= mounted
 
 
 def test_autoheal_is_off_and_rehearses_unless_told() -> None:

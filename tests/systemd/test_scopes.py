@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
-CGROUPS = Path("/sys/fs/cgroup")
-BOOT = r"""
-mount --make-rprivate /
-mount -t proc proc /proc
-mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys
-umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount -t tmpfs tmpfs /run
-mkdir -p /run/systemd/system
-printf '[Unit]\nDefaultDependencies=no\n' > /run/systemd/system/bare.target
-exec env -i container=healer PATH=/usr/bin:/bin /lib/systemd/systemd --system --unit=bare.target --log-target=null --show-status=no
-"""
+from .manager import systemd
+
 RUN = r"""
 import asyncio, dataclasses, json, sys, time
 from pathlib import Path
@@ -41,64 +28,18 @@ print(json.dumps([dataclasses.asdict(outcome), left, took]))
 
 
 @pytest.fixture(scope="module")
-def systemd():
-    """A systemd of its own in namespaces of its own; the pid by which they are entered."""
-    assert os.geteuid() == 0, "only root can start a systemd"
-    root = CGROUPS / "unified" if (CGROUPS / "unified").is_dir() else CGROUPS
-    group = root / f"healer-test-{os.getpid()}"
-    group.mkdir()
-    unshare = ("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--cgroup")
-    boot = subprocess.Popen(
-        [
-            "/bin/sh",
-            "-c",
-            f'echo $$ > {group}/cgroup.procs; exec "$@"',
-            "boot",
-            *unshare,
-            "/bin/sh",
-            "-ec",
-            BOOT,
-        ],
-        stdin=subprocess.DEVNULL,
-    )
-    try:
-        began = time.monotonic()
-        while True:
-            assert boot.poll() is None, "systemd did not start"
-            assert time.monotonic() - began < 20, "systemd is not ready"
-            inside = Path(f"/proc/{boot.pid}/task/{boot.pid}/children").read_text().split()
-            if inside and enter(inside[0], "systemctl", "is-system-running").stdout.strip() == "running":
-                break
-            time.sleep(0.1)
-        yield inside[0]
-    finally:
-        boot.kill()
-        boot.wait()
-        for _ in range(100):
-            try:
-                for folder in sorted(group.rglob("*/"), reverse=True):
-                    folder.rmdir()
-                group.rmdir()
-                break
-            except OSError:
-                time.sleep(0.05)
-
-
-def enter(pid: str, *argv: str, **given) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "SYSTEMD_IGNORE_CHROOT": "1"}
-    return subprocess.run(
-        ["nsenter", f"--target={pid}", "--all", *argv],
-        capture_output=True, text=True, check=False, env=env, timeout=60, **given,
-    )  # fmt: skip
+def inside():
+    with systemd() as running:
+        yield running
 
 
 @pytest.fixture
-def run(systemd, tmp_path):
+def run(inside, tmp_path):
     """Run a command as autoheal does inside; return its outcome, who was left in its scope, and the seconds."""
 
     def run(*argv: str, id_: str, timeout: float = 10.0):
         asked = {"folder": str(tmp_path), "id": id_, "argv": argv, "timeout": timeout}
-        done = enter(systemd, sys.executable, "-c", RUN, input=json.dumps(asked))
+        done = inside.run(sys.executable, "-c", RUN, input=json.dumps(asked))
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

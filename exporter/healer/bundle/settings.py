@@ -33,6 +33,7 @@ class Settings:
         autoheal_credentials: The file that holds the token for autoheals, as Prometheus and Alertmanager see it; empty:
             they take no token.
         alertmanagers: Where Prometheus sends alerts; also scrape targets of job `alertmanager`.
+        node_exporters: Scrape targets of job `node`. None: no host is watched.
         prometheus: Where Prometheus scrapes itself.
         scrape_interval: Time between two scrapes.
         evaluation_interval: Time between two evaluations of the rules.
@@ -54,6 +55,7 @@ class Settings:
     autoheals: tuple[str, ...] = ()
     autoheal_credentials: str = ""
     alertmanagers: tuple[str, ...] = ("127.0.0.1:9093",)
+    node_exporters: tuple[str, ...] = ()
     prometheus: tuple[str, ...] = ("127.0.0.1:9090",)
     scrape_interval: float = 5.0
     evaluation_interval: float = 5.0
