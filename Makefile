@@ -60,6 +60,10 @@ bench: $(STAMP) ## what the hot paths cost, beside what one would write without 
 	@$(BIN)/python bench/exporter.py
 	@$(BIN)/python bench/rules.py --sizes 100 1000 10000
 
+.PHONY: bench-latency
+bench-latency: $(STAMP) ## seconds from a death and a return to the events, beside a loop written by hand: six minutes
+	@$(BIN)/python bench/latency.py
+
 .PHONY: dashboards
 dashboards: $(STAMP) ## write the bundle's templates for Grafana from dashboards/
 	@$(BIN)/python -m dashboards

@@ -32,6 +32,7 @@ from healer.exporter.app import run as run_exporter
 from healer.runtime import log, process
 from healer.sentinel.app import run as run_sentinel
 from healer.sentinel.settings import SettingsError
+from healer.shadow.command import shadow
 from healer.stack.servers import MissingServersError
 from healer.stack.servers import find as find_servers
 from healer.truth import report
@@ -127,6 +128,9 @@ def main(log_level: str) -> None:
     """
     process.end_on_hangup()
     log.configure(log_level.upper())
+
+
+main.add_command(shadow)
 
 
 @main.command()
