@@ -47,6 +47,10 @@ test-autoheal-kills: $(STAMP) ## autoheal killed at 50 random points
 test-long: $(STAMP) ## two of everything, each killed; endpoints that fail in every way: minutes of it
 	@$(BIN)/python -m pytest -m long --numprocesses 2 --quiet tests
 
+.PHONY: test-faults
+test-faults: $(STAMP) ## a bus in every kind of trouble, with real Redis and the real rules: four minutes
+	@$(BIN)/python -m pytest -m faults --numprocesses 2 --quiet tests
+
 .PHONY: test-autoheal-long
 test-autoheal-long: $(STAMP) ## an action that takes a minute, delivered by a real Alertmanager
 	@AUTOHEAL_LONG_SECONDS=60 $(BIN)/python -m pytest --quiet tests/autoheal/test_pair.py

@@ -14,7 +14,9 @@ from healer.beats.board import Slot
 from healer.beats.bus import BusListener
 from healer.beats.cadence import cadence
 from healer.beats.pulse import Identity
+from healer.beats.sharded import ShardedListener
 from healer.runtime.clock import SystemClock
+from healer.runtime.place import place_of
 from healer.truth.model import Bus, Service
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def service(name: str, channel: str | None = None) -> Service:
 class Listening:
     """A running listener and the slots it fills."""
 
-    listener: BusListener
+    listener: BusListener | ShardedListener
     slots: dict[str, Slot] = field(default_factory=dict)
 
     def assign(self, *services: Service) -> None:
@@ -57,7 +59,8 @@ async def listening() -> AsyncIterator[Callable[..., Awaitable[Listening]]]:
 
         async def start(url: str, *services: Service) -> Listening:
             identity = Identity("healer", "healer:heartbeat", "test-replica")
-            listening = Listening(BusListener(Bus("test", url), identity, SystemClock()))
+            kind = ShardedListener if place_of(url).sharded else BusListener
+            listening = Listening(kind(Bus("test", url), identity, SystemClock()))
             listening.assign(*services)
             task = asyncio.create_task(listening.listener.run())
 

@@ -79,6 +79,7 @@ class BusListener:
         loopback: When the own beat was last heard back (monotonic), or None.
         active: When the listener last did something, if only fail to connect (monotonic).
         faults: What ended or prevented the hearing.
+        nodes: The servers that own beats last went through; the first is listened to.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class BusListener:
         self.loopback: float | None = None
         self.active = clock.monotonic()
         self.faults = Faults()
+        self.nodes: tuple[Node, ...] = ()
         self._clock = clock
         self._dialect = dialect
         self._locate = nodes or (lambda: locate(bus.url))
@@ -164,7 +166,7 @@ class BusListener:
 
     async def _session(self) -> None:
         """Connect, subscribe and listen, until something fails."""
-        nodes = await self._locate()
+        nodes = self.nodes = await self._locate()
         wire = await Wire.connect(nodes[0].url)
         try:
             if self._connected_before:

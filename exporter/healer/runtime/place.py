@@ -16,7 +16,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, Sentinel
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
@@ -203,3 +204,32 @@ def by_slot(keys: Iterable[str]) -> list[list[str]]:
     for key in keys:
         groups.setdefault(key_slot(key.encode()), []).append(key)
     return list(groups.values())
+
+
+def client(url: str, **options: Any) -> Redis:
+    """Return a client that asks the Sentinels, if the URL names some, before each connection.
+
+    Args:
+        url: A Redis URL, or that of Sentinels; a cluster's nodes are not found so.
+        options: As `redis.asyncio.Redis` takes them; timeouts count for the Sentinels too.
+    """
+    place = place_of(url)
+    if place.kind != "sentinel":
+        return Redis.from_url(url, **options)
+    asked = [_parsed(node, options) for node in place.nodes]
+    sentinel = Sentinel(  # type: ignore[no-untyped-call] # redis-py's gap
+        [(one["host"], one["port"]) for one in asked], sentinel_kwargs=_without_address(asked[0])
+    )
+    master: Redis = sentinel.master_for(
+        place.master, **_without_address(_parsed(place.at("x", PORT), options))
+    )
+    return master
+
+
+def _parsed(url: str, options: dict[str, Any]) -> dict[str, Any]:
+    encrypted = {"ssl": True} if url.startswith("rediss") else {}
+    return {**parse_url(url), **encrypted, **options}
+
+
+def _without_address(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name not in {"host", "port", "connection_class"}}

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from healer.runtime.place import client
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from redis.asyncio import Redis
 
     from healer.sentinel.ledger import Ledger
 
@@ -68,7 +71,7 @@ class Claims:
         if self._redis is None or self._url != ledger.place.url:
             await self.close()
             self._url = ledger.place.url
-            self._redis = Redis.from_url(
+            self._redis = client(
                 self._url,
                 socket_timeout=TIMEOUT_SECONDS,
                 socket_connect_timeout=TIMEOUT_SECONDS,

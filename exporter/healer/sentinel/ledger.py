@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 import structlog
-from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from healer.runtime.place import client
 from healer.runtime.redact import safe_url
 from healer.sentinel.events import encode
 from healer.sentinel.incidents import Record
@@ -107,7 +107,7 @@ class Ledger:
         self._raw: dict[bytes, bytes] = dict(before._raw) if before else {}
         self._revision = 0  # the highest seen
         self._whole = 0  # the one up to which all records are known
-        self._redis = Redis.from_url(
+        self._redis = client(
             place.url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,

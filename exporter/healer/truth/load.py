@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from healer.runtime.place import place_of
 from healer.truth import buses, document, maintenance, sources, timing, wiring
 from healer.truth.blocks import LONGEST_TEXT, Block, Environment, Given, alike, text_fault
 from healer.truth.canonical import digest
@@ -98,6 +99,7 @@ def parse(text: str | bytes, *, env: Mapping[str, str], source: str = "truth.jso
     sources.note_taken(uses, beyond, problems)
     used, declared = buses.resolve(root, uses, problems)
     used = tuple(sorted([*used, *map(Bus.of, beyond)], key=lambda bus: bus.name))
+    _note_cluster(used, alerts_bus, problems)
     problems.refuse(source)
     truth = Truth(
         services=watched,
@@ -178,6 +180,15 @@ def _runbook(block: Block) -> Given[str] | None:
         block.wrong("runbook_url", "a URL such as https://wiki.example/rss_agg")
         return None
     return given
+
+
+def _note_cluster(used: Sequence[Bus], alerts_bus: Given[str], problems: Problems) -> None:
+    """Note it if Healer's events are to go to a cluster: their records change together, which one server can do."""
+    bus = next((bus for bus in used if bus.name == alerts_bus.value), None)
+    if bus is not None and place_of(bus.url).kind == "cluster":
+        path = alerts_bus.path if alerts_bus.origin != "default" else bus.origin
+        hint = "Name a bus that is no cluster in publish_to, for the key that ends in :alerts."
+        problems.error(path, f"{shown(bus.name)}, a cluster", "one server for Healer's events", hint)
 
 
 def _uses(watches: Sequence[Watch], healer: Block, alerts_bus: Given[str]) -> list[buses.Use]:
