@@ -32,7 +32,7 @@ def summary(comparison: Comparison, seconds: float) -> Iterator[str]:
     """Yield the lines of the summary after so many seconds of listening."""
     count = len(comparison.found)
     matched = {kind: len(lags) for kind, lags in comparison.lags.items()}
-    yield f"shadow: listened for {seconds:.0f} s; {sum(matched.values())} events alike, {count} disagreement{"" if count == 1 else "s"}"
+    yield f"shadow: listened for {seconds:.0f} s; {sum(matched.values())} events alike, {count} disagreement{'' if count == 1 else 's'}"
     for kind in (MISS, OK):
         told = ", ".join(f"{side} {comparison.events.get((side, kind), 0)}" for side in Side)
         lags = comparison.lags[kind]
