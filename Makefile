@@ -51,6 +51,10 @@ test-long: $(STAMP) ## two of everything, each killed; endpoints that fail in ev
 test-faults: $(STAMP) ## a bus in every kind of trouble, with real Redis and the real rules: four minutes
 	@$(BIN)/python -m pytest -m faults --numprocesses 2 --quiet tests
 
+.PHONY: test-chaos
+test-chaos: $(STAMP) ## 200 random kills, pauses and restarts over two of everything, beside a ledger: half an hour; STEPS=, SEED=
+	@HEALER_CHAOS_STEPS="$(or $(STEPS),200)" HEALER_CHAOS_SEED="$(or $(SEED),1)" $(BIN)/python -m pytest -m chaos --quiet -rP tests/chaos
+
 .PHONY: test-autoheal-long
 test-autoheal-long: $(STAMP) ## an action that takes a minute, delivered by a real Alertmanager
 	@AUTOHEAL_LONG_SECONDS=60 $(BIN)/python -m pytest --quiet tests/autoheal/test_pair.py

@@ -151,7 +151,7 @@ def sentinel(listen: Address, web_config: Path | None) -> None:
     """Turn Alertmanager's webhooks into events on Redis, and notice when they stop.
 
     Reads SENTINEL_TOKEN_FILE, the variables of docs/notifications.md for what it has to tell itself, SENTINEL_REPEAT_SEC,
-    DEADMANSSWITCH_URL_FILE and DEADMANSSWITCH_INTERVAL_SEC.
+    DEADMANSSWITCH_URL_FILE, DEADMANSSWITCH_BODY_FILE and DEADMANSSWITCH_INTERVAL_SEC.
     """
     _daemon(run_sentinel, listen, web_config)
 

@@ -61,6 +61,12 @@ def test_every_make_target_of_the_readme_exists() -> None:
         assert f"\n{target}:" in makefile, target
 
 
+@pytest.mark.parametrize("case", ["miss", "miss-over"])
+def test_the_messages_of_the_readme_are_those_that_people_get(case: str) -> None:
+    message = (ROOT / f"tests/bundle/messages/{case}.slack.txt").read_text()
+    assert f"```\n{message[: message.index('<')]}```\n" in README
+
+
 def test_the_readme_s_document_becomes_a_bundle_that_is_proven(servers: Servers, tmp_path: Path) -> None:
     (document,) = re.findall(r"```json\n(.+?)```", README, re.DOTALL)
     assert [service.name for service in parse(document, env={}).truth.services] == ["rss_agg"]

@@ -125,7 +125,13 @@ async def leaks(told: Told) -> list[str]:
     pages = {
         told.world.exporter.url: ("/", "/metrics", "/status", "/-/ready"),
         told.world.sentinel.url: ("/", "/metrics", "/-/ready", "/webhook"),
-        told.world.prometheus.url: ("/metrics", "/api/v1/status/config", "/api/v1/alerts", "/api/v1/rules"),
+        told.world.prometheus.url: (
+            "/metrics",
+            "/api/v1/status/config",
+            "/api/v1/alerts",
+            "/api/v1/rules",
+            "/api/v1/targets",
+        ),
         told.world.alertmanager.url: ("/metrics", "/api/v2/status", "/api/v2/alerts", "/api/v2/receivers"),
     }
     async with aiohttp.ClientSession() as http:

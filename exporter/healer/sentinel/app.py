@@ -13,6 +13,7 @@ from healer.sentinel.claims import Claims
 from healer.sentinel.delivery import Delivery
 from healer.sentinel.events import type_of
 from healer.sentinel.metrics import Counts, StateCollector
+from healer.sentinel.page import Page
 from healer.sentinel.pump import Pump
 from healer.sentinel.settings import Settings
 from healer.sentinel.voice import Voice
@@ -58,6 +59,7 @@ async def run(
     claims = Claims(lambda: delivery.ledger)
     voice = Voice(settings, delivery=delivery, claims=claims, watchdog=watchdog, clock=clock, counts=counts)
     registry.register(StateCollector(delivery, watchdog, clock, voice.couriers, voice.switch))
+    page = Page(delivery, watchdog, clock, voice.couriers, voice.switch)
 
     async def adopt(truth: Truth) -> None:
         await delivery.adopt(truth)
@@ -70,6 +72,7 @@ async def run(
         registry=registry,
         ready=delivery.waiting_for,
         reload=truth.reload,
+        state=page.rows,
     )
     app = application(face, max_body=webhook.MAX_BODY)
     webhook.Receiver(delivery, counts, clock, pump.wake, settings.tokens).serve_on(app)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from healer.notify.channels import SendError, call
+from healer.runtime import secrets
 from healer.runtime.log import Throttle
 
 if TYPE_CHECKING:
@@ -31,7 +32,14 @@ class Switch:
     """
 
     def __init__(
-        self, file: Path, interval: float, watchdog: Watchdog, clock: Clock, count: Callable[[str], None]
+        self,
+        file: Path,
+        interval: float,
+        watchdog: Watchdog,
+        clock: Clock,
+        count: Callable[[str], None],
+        *,
+        body: Path | None = None,
     ) -> None:
         """Make the switch whose URL is in `file`.
 
@@ -41,9 +49,11 @@ class Switch:
             watchdog: Knows what was heard.
             clock: Its time.
             count: Called with `sent` or `failed` for each call.
+            body: A file with JSON to post, read for each call too; None: the URL is got.
         """
         self.succeeded = 0.0
         self._file = file
+        self._body = body
         self._interval = interval
         self._watchdog = watchdog
         self._clock = clock
@@ -65,7 +75,7 @@ class Switch:
         if now < self._next or beat == self._beat or self._watchdog.alive_since() is None:
             return
         try:
-            await call("GET", self._file, CALL_SECONDS)
+            await self._call()
         except SendError as error:
             self._count("failed")
             self._next = self._clock.monotonic() + max(
@@ -78,3 +88,13 @@ class Switch:
         self._count("sent")
         self._beat, self._next = beat, now + self._interval
         self.succeeded = self._clock.wall()
+
+    async def _call(self) -> None:
+        if self._body is None:
+            await call("GET", self._file, CALL_SECONDS)
+            return
+        try:
+            body = secrets.read(self._body).encode()
+        except secrets.SecretError as error:
+            raise SendError(str(error)) from None
+        await call("POST", self._file, CALL_SECONDS, body)

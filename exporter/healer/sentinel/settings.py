@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -28,6 +29,7 @@ class Settings:
         people: Whom to tell while Alertmanager cannot.
         repeat: SENTINEL_REPEAT_SEC: after how long they are told again.
         switch: DEADMANSSWITCH_URL_FILE: the file with the URL of a dead man's switch; None: there is none.
+        switch_body: DEADMANSSWITCH_BODY_FILE: the file with the JSON that it is posted; None: it is called with GET.
         switch_interval: DEADMANSSWITCH_INTERVAL_SEC: seconds between two calls of it.
         runbook: HEALER_RUNBOOK_BASE: the URL of what to do about a silent Watchdog.
     """
@@ -36,6 +38,7 @@ class Settings:
     people: People = field(default_factory=People)
     repeat: float = 3600.0
     switch: Path | None = None
+    switch_body: Path | None = None
     switch_interval: float = 60.0
     runbook: str = RUNBOOK_BASE
 
@@ -60,7 +63,14 @@ class Settings:
         except PeopleError as error:
             problems += error.problems
         switch = env.get("DEADMANSSWITCH_URL_FILE", "")
-        _readable({"DEADMANSSWITCH_URL_FILE": switch}, problems)
+        body = env.get("DEADMANSSWITCH_BODY_FILE", "")
+        _readable({"DEADMANSSWITCH_URL_FILE": switch, "DEADMANSSWITCH_BODY_FILE": body}, problems)
+        if body and not switch:
+            problems.append(
+                "DEADMANSSWITCH_BODY_FILE is set, and no DEADMANSSWITCH_URL_FILE says where to post it."
+            )
+        elif body and not _is_json(body):
+            problems.append(f"DEADMANSSWITCH_BODY_FILE: {body}: expected JSON, on one line.")
         _readable(
             {"SMTP_PASS_FILE": people.smtp_pass_file if people.smtp_user else ""}
             | {f"the file of the {hook.kind} webhook": hook.file for hook in people.hooks},
@@ -71,12 +81,24 @@ class Settings:
             people=people,
             repeat=seconds(env, "SENTINEL_REPEAT_SEC", cls.repeat, problems),
             switch=Path(switch).absolute() if switch else None,
+            switch_body=Path(body).absolute() if body else None,
             switch_interval=seconds(env, "DEADMANSSWITCH_INTERVAL_SEC", cls.switch_interval, problems),
             runbook=(env.get("HEALER_RUNBOOK_BASE") or RUNBOOK_BASE).replace("{alert}", "Watchdog"),
         )
         if problems:
             raise SettingsError("\n".join(problems))
         return settings
+
+
+def _is_json(path: str) -> bool:
+    """Return whether a file holds JSON; true for one that cannot be read, which is noted elsewhere."""
+    try:
+        json.loads(secrets.read(Path(path)))
+    except ValueError:
+        return False
+    except secrets.SecretError:
+        return True
+    return True
 
 
 def _tokens(path: str, problems: list[str]) -> Tokens | None:

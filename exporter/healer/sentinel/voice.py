@@ -55,7 +55,14 @@ class Voice:
             runbook=settings.runbook,
         )
         self.switch = (
-            Switch(settings.switch, settings.switch_interval, watchdog, clock, counts.ping)
+            Switch(
+                settings.switch,
+                settings.switch_interval,
+                watchdog,
+                clock,
+                counts.ping,
+                body=settings.switch_body,
+            )
             if settings.switch
             else None
         )

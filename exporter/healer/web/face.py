@@ -39,6 +39,7 @@ class Face:
         ready: Returns None when ready, else the reason why not, as a short sentence.
         reload: Reloads the configuration; returns None, or the error text of a reload that failed.
         links: More paths for the landing page, with what each is.
+        state: Returns how things stand, for the landing page: a word for what, and how.
         home: Answers at / instead of the landing page; None: that one.
     """
 
@@ -49,6 +50,7 @@ class Face:
     reload: Callable[[], Awaitable[str | None]]
     stream: Callable[[bool], Iterable[bytes]] = lambda _: ()
     links: Mapping[str, str] = field(default_factory=dict)
+    state: Callable[[], Iterable[tuple[str, str]]] = lambda: ()
     home: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
 
 
@@ -140,11 +142,15 @@ def _landing(face: Face, assets: Assets) -> str:
     items = "\n".join(
         f'<li><a href="{escape(path)}">{escape(path)}</a> {escape(text)}</li>' for path, text in paths.items()
     )
+    rows = "".join(
+        f'<tr><th scope="row">{escape(what)}</th><td>{escape(how)}</td></tr>\n' for what, how in face.state()
+    )
+    state = f"<table>\n{rows}</table>\n" if rows else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(face.title)}</title>\n"
         f'<link rel="icon" href="{assets.urls["icon.svg"]}"><link rel="stylesheet" href="{assets.urls["healer.css"]}"></head>\n'
-        f"<body>\n<h1>{escape(face.title)}</h1>\n<p>{escape(face.about)}</p>\n<ul>\n{items}\n</ul>\n"
+        f"<body>\n<h1>{escape(face.title)}</h1>\n<p>{escape(face.about)}</p>\n{state}<ul>\n{items}\n</ul>\n"
         f"<footer>Version {escape(__version__)}</footer>\n</body>\n</html>\n"
     )
