@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from healer.truth import maintenance, store, timing
+from healer.truth import hosts, maintenance, store, timing
 from healer.truth.load import SEVERITIES, parse
 from healer.truth.model import Monitor, Service, Source
 
@@ -28,12 +28,13 @@ def test_every_example_loads_without_a_warning(example):
 
 
 def test_the_keys_that_are_listed_are_those_that_are_read():
-    blocks = {"`heartbeat`", "`threshold`", "`maintenance`"}
+    blocks = {"`heartbeat`", "`threshold`", "`maintenance`", "`hosts`"}
     listed = [(row[0], row[1].strip("`")) for row in ROWS if row[0] in blocks]
     assert listed == [
         *(("`heartbeat`", key) for key in timing.HEARTBEAT_KEYS),
         *(("`threshold`", key) for key in timing.THRESHOLD_KEYS),
         *(("`maintenance`", key) for key in maintenance.WINDOW_KEYS),
+        *(("`hosts`", key) for key in hosts.HOST_KEYS),
     ]
 
 

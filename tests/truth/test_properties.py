@@ -73,6 +73,17 @@ services = block(
     runbook_url=urls | anything,
     maintenance=maintenance,
 )
+machines = block(
+    node_exporter=st.sampled_from(["10.0.0.5:9100", "[::1]:9100", "x:99999"]) | anything,
+    units=st.lists(st.sampled_from(["a.service", "b"]) | anything, max_size=2) | anything,
+    mounts=st.lists(st.sampled_from(["/", "data"]) | anything, max_size=2) | anything,
+    disk=block(warning_percent=seconds, critical_percent=seconds) | anything,
+    restarts=block(more_than=seconds, window_sec=seconds) | anything,
+    heartbeat_files=st.lists(block(path=st.just("/a") | anything, timeout_sec=seconds), max_size=2)
+    | anything,
+    logs=st.lists(block(unit=anything, path=st.just("/b"), pattern=st.sampled_from(["x", "("])), max_size=2)
+    | anything,
+)
 healers = st.fixed_dictionaries(
     {"access_points": st.fixed_dictionaries({"subscribe_to": entries}, optional={"publish_to": entries})},
     optional={"heartbeat": heartbeats, "threshold": block(heartbeat_cadence=seconds)},
@@ -88,6 +99,7 @@ documents = st.fixed_dictionaries(
             healers,
         ),
         "components": anything,
+        "hosts": st.dictionaries(names, machines, max_size=2) | anything,
         "teams": st.dictionaries(names, block(maintenance=maintenance), max_size=2) | anything,
     },
 )
@@ -176,6 +188,10 @@ def shuffled(value, order, extra):
         "redis_url",
         "heartbeat_cadence",
         "from",
+        "warning_percent",
+        "more_than",
+        "path",
+        "unit",
     }:
         pairs += [(f"x-foreign-{index}", item) for index, item in enumerate(extra)]
     order.shuffle(pairs)

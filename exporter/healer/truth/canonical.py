@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from healer.runtime.redact import safe_url
@@ -11,12 +12,17 @@ from healer.runtime.redact import safe_url
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from healer.truth.machines import Host
     from healer.truth.model import Bus, Monitor, Service
     from healer.truth.windows import Team
 
 
 def digest(
-    services: Iterable[Service], buses: Iterable[Bus], monitor: Monitor, teams: Iterable[Team] = ()
+    services: Iterable[Service],
+    buses: Iterable[Bus],
+    monitor: Monitor,
+    teams: Iterable[Team] = (),
+    hosts: Iterable[Host] = (),
 ) -> str:
     """Return the SHA-256, in hex, of what was resolved: no origins, no passwords, nothing of other blocks."""
     services = tuple(services)
@@ -52,4 +58,7 @@ def digest(
     }
     if windows:
         subset["maintenance"] = windows
+    machines = {host.name: asdict(host) for host in hosts}
+    if machines:
+        subset["hosts"] = machines
     return hashlib.sha256(json.dumps(subset, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from healer.runtime.redact import safe_url
+from healer.truth.machines import Host
 
 if TYPE_CHECKING:
     from healer.truth.model import Service, Truth
@@ -32,6 +34,7 @@ def diff(old: Truth, new: Truth) -> tuple[str, ...]:
     for name in sorted(before.keys() & after.keys()):
         lines += _changes(name, before[name], after[name], SERVICE_FIELDS)
     lines += _team_changes(old, new)
+    lines += _host_changes(old, new)
     old_urls = {bus.name: safe_url(bus.url) for bus in old.buses if bus.source is None}
     new_urls = {bus.name: safe_url(bus.url) for bus in new.buses if bus.source is None}
     for name in sorted(old_urls.keys() | new_urls.keys()):
@@ -50,6 +53,18 @@ def _team_changes(old: Truth, new: Truth) -> list[str]:
     ]
 
 
+def _host_changes(old: Truth, new: Truth) -> list[str]:
+    was, now = ({host.name: host for host in each.hosts} for each in (old, new))
+    lines = [f"- host {name}" for name in sorted(was.keys() - now.keys())]
+    lines += [f"+ host {name}" for name in sorted(now.keys() - was.keys())]
+    names = [field.name for field in fields(Host)]
+    for name in sorted(was.keys() & now.keys()):
+        changed = [each for each in names if getattr(was[name], each) != getattr(now[name], each)]
+        if changed:
+            lines.append(f"~ host {name}: {', '.join(changed).replace('_', ' ')}")
+    return lines
+
+
 def seconds(value: float) -> str:
     """Return a duration as people write it: `10 s`, `22.5 s`."""
     return f"{value:.10g} s"
@@ -60,10 +75,10 @@ def _summary(service: Service) -> str:
     return f"{service.name}: {service.channel} on {service.bus}, every {every}, timeout {timeout}"
 
 
-def _changes(name: str, old: object, new: object, fields: tuple[str, ...]) -> list[str]:
+def _changes(name: str, old: object, new: object, names: tuple[str, ...]) -> list[str]:
     changed = [
         f"{field.replace('_', ' ')} {_shown(getattr(old, field))} -> {_shown(getattr(new, field))}"
-        for field in fields
+        for field in names
         if getattr(old, field) != getattr(new, field)
     ]
     return [f"~ {name}: {', '.join(changed)}"] if changed else []

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from healer.runtime.place import place_of
-from healer.truth import buses, document, maintenance, sources, timing, wiring
+from healer.truth import buses, document, hosts, maintenance, sources, timing, wiring
 from healer.truth.blocks import LONGEST_TEXT, Block, Environment, Given, alike, text_fault
 from healer.truth.canonical import digest
 from healer.truth.model import Bus, Service, Truth
@@ -94,6 +94,7 @@ def parse(text: str | bytes, *, env: Mapping[str, str], source: str = "truth.jso
         )
     watched = tuple(_service(watch, shared, problems) for watch in watches)
     teams = maintenance.teams(root, {service.team for service in watched if service.team}, problems)
+    machines = hosts.hosts(root, problems)
     beyond = sorted({service.source for service in watched if not service.source.needs_bus})
     uses = _uses(watches, healer, alerts_bus)
     sources.note_taken(uses, beyond, problems)
@@ -106,8 +107,9 @@ def parse(text: str | bytes, *, env: Mapping[str, str], source: str = "truth.jso
         buses=used,
         monitor=monitor,
         version=_version(members.get("version")),
-        sha256=digest(watched, used, monitor, teams),
+        sha256=digest(watched, used, monitor, teams, machines),
         teams=teams,
+        hosts=machines,
     )
     return Loaded(truth, problems.sorted(), declared, source)
 

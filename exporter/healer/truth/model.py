@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from healer.truth.machines import Host
     from healer.truth.windows import Team, Window
 
 
@@ -139,6 +140,7 @@ class Truth:
         sha256: Hex digest of the canonical heartbeat subset: equal for two documents that mean the same
             to Healer, whatever else they hold.
         teams: Those that have maintenance windows, sorted by name.
+        hosts: The machines whose health is watched too, sorted by name.
     """
 
     services: tuple[Service, ...]
@@ -147,6 +149,7 @@ class Truth:
     version: str
     sha256: str
     teams: tuple[Team, ...] = ()
+    hosts: tuple[Host, ...] = ()
 
     def bus(self, name: str) -> Bus:
         """Return the bus called `name`.

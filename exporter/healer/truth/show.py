@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import string
+from dataclasses import asdict
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from healer.truth.load import Loaded
+    from healer.truth.machines import Host
     from healer.truth.model import Service, Truth
     from healer.truth.windows import Window
 
@@ -92,17 +94,20 @@ def tables(truth: Truth, *, plain: bool) -> list[Table | Text]:
         for owner in owners:
             for window in owner.maintenance:
                 maintained.add_row(f"{kind} {owner.name}", str(window), window.reason)
+    hosts = _table(plain, ("host", "node_exporter", "healer host", "units", "mounts", "files", "logs"))
+    for host in truth.hosts:
+        hosts.add_row(host.name, host.node_exporter, host.probe or "none", *map(_lines, _watched(host)))
     itself = _table(plain, ("healer itself", ""))
     for label, name in MONITOR_ROWS:
         value: str | float = getattr(truth.monitor, name)
         text = seconds(value) if isinstance(value, float) else value
         itself.add_row(label, _cell(text, legend.mark(truth.monitor.origins.get(name, "default"))))
     foot = f"version {truth.version or 'none'}, sha256 {truth.sha256}"
-    windows = [maintained] if maintained.row_count else []
+    others = [table for table in (maintained, hosts) if table.row_count]
     return [
         services,
         buses,
-        *windows,
+        *others,
         itself,
         Text("\n".join(["where values come from:", *legend.lines(), "", foot])),
     ]
@@ -134,6 +139,7 @@ def as_json(loaded: Loaded) -> str:
             team.name: {"maintenance": [_window(window) for window in team.maintenance]}
             for team in truth.teams
         },
+        "hosts": {host.name: asdict(host) for host in truth.hosts},
         "buses": {bus.name: {"url": safe_url(bus.url), "origin": bus.origin} for bus in truth.buses},
         "healer": _monitor(truth),
         "warnings": [str(problem) for problem in loaded.warnings],
@@ -156,6 +162,16 @@ def _monitor(truth: Truth) -> Mapping[str, Any]:
 
 def _window(window: Window) -> dict[str, str]:
     return {"when": str(window), "reason": window.reason}
+
+
+def _watched(host: Host) -> tuple[Iterable[str], ...]:
+    """Return what is watched of a host: its units, mounts, files and logs."""
+    files = (f"{file.path} ({seconds(file.timeout)})" for file in host.files)
+    return host.units, host.mounts, files, (log.name for log in host.logs)
+
+
+def _lines(words: Iterable[str]) -> str:
+    return "\n".join(words) or "none"
 
 
 def _cells(service: Service, legend: Legend) -> Iterable[tuple[str, str]]:
