@@ -60,7 +60,7 @@ test-autoheal-long: $(STAMP) ## an action that takes a minute, delivered by a re
 	@AUTOHEAL_LONG_SECONDS=60 $(BIN)/python -m pytest --quiet tests/autoheal/test_pair.py
 
 .PHONY: test-systemd
-test-systemd: $(STAMP) ## autoheal's commands in scopes of a real systemd of its own; as root
+test-systemd: $(STAMP) ## the units, and autoheal's commands, under a real systemd of its own; as root
 	@$(BIN)/python -m pytest --quiet tests/systemd
 
 .PHONY: bench
