@@ -44,6 +44,7 @@ class Query:
     panel: str
     expression: str
     instant: bool
+    steps: int
 
 
 def queries(seconds: float) -> Iterator[Query]:
@@ -59,7 +60,8 @@ def queries(seconds: float) -> Iterator[Query]:
         for panel in board["panels"]:
             for target in panel["targets"]:
                 text = re.sub(r"\$\{?([a-z_]\w*)\}?", lambda found: values[found[1]], target["expr"])
-                yield Query(f"{path.stem}: {panel['title']}", text, target.get("instant", False))
+                steps = min(STEPS, panel.get("maxDataPoints") or STEPS)
+                yield Query(f"{path.stem}: {panel['title']}", text, target.get("instant", False), steps)
 
 
 async def ask(session: aiohttp.ClientSession, url: str, query: Query, seconds: float) -> tuple[float, int]:
@@ -67,7 +69,7 @@ async def ask(session: aiohttp.ClientSession, url: str, query: Query, seconds: f
     now = time.time()
     given: dict[str, str] = {"query": query.expression, "time": str(now)}
     if not query.instant:
-        given |= {"start": str(now - seconds), "end": str(now), "step": str(seconds / STEPS)}
+        given |= {"start": str(now - seconds), "end": str(now), "step": str(seconds / query.steps)}
     took, series = [], 0
     for _ in range(TRIES):
         begun = time.perf_counter()

@@ -11,6 +11,7 @@ from dashboards.promql import (
     LAST_SEEN,
     MISSING,
     OURS,
+    PINNED,
     SKEW,
     STATE,
     TIMELINE,
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 SERVICE_URL = (
     "/d/healer-service?var-datasource=${datasource}&var-svc=${__value.raw:percentencode}&${__url_time_range}"
 )
+FLEET_POINTS = 120
+"""What adds up over the whole fleet is asked for so many moments, whatever the width: each costs by the services."""
+
 CONSTANTS = "svc:heartbeat_timeout_seconds:truth"
 MARKED = f'{firing("HeartbeatMiss")} and on (svc) topk(50, count_over_time(ALERTS{{alertname="HeartbeatMiss",alertstate="firing",bus=~"$bus",severity=~"$severity",team=~"$team"}}[$__range:$__interval] @ end()))'
 
@@ -67,11 +71,12 @@ def heartbeats() -> Dashboard:
             *(kit.query(counted(state), text) for state, (text, _) in kit.STATES.items()),
             size=(8, 8),
             stacked=True,
+            points=FLEET_POINTS,
             colors=dict(kit.STATES.values()),
         )
     )
-    rate = f"sum by (bus) (svc:heartbeat_beats:rate5m * on (svc) group_left (bus) {TRUTH} ^ 0)"
-    due = f'sum(1 / max by (svc, bus) (heartbeat_interval_seconds{{job="heartbeat"}}) and on (svc, bus) {TRUTH})'
+    rate = f"sum by (bus) (svc:heartbeat_beats:rate5m * on (svc) group_left (bus) {PINNED} ^ 0)"
+    due = f'sum(1 / max by (svc, bus) (heartbeat_interval_seconds{{job="heartbeat"}} @ end()) and on (svc, bus) {PINNED})'
     return board.with_panel(
         kit.lines(
             "Beats per second",
@@ -81,6 +86,7 @@ def heartbeats() -> Dashboard:
             size=(8, 8),
             unit="none",
             stacked=True,
+            points=FLEET_POINTS,
             colors={"expected": kit.GREY},
             dashed="expected",
         )

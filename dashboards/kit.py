@@ -139,6 +139,7 @@ def lines(
     colors: Mapping[str, str] | None = None,
     dashed: str = "",
     legend: bool = True,
+    points: int = 0,
     runbooks: Sequence[str] = (),
 ) -> timeseries.Panel:
     """Return values over time.
@@ -157,6 +158,7 @@ def lines(
         colors: The colour of a series, by its name.
         dashed: A regular expression for the names of series that are limits.
         legend: Whether series are named below.
+        points: For how many moments it asks at most; 0: for one a pixel.
         runbooks: Alerts whose runbooks it links to.
     """
     panel: timeseries.Panel = _common(timeseries.Panel(), title, text, queries, size)
@@ -183,6 +185,7 @@ def lines(
     if bars:
         # What happened is counted in steps of a minute at least; see promql.happened.
         panel = panel.interval("1m").axis_soft_max(1).decimals(0)
+    panel = panel.max_data_points(points) if points else panel
     if stacked:
         panel = panel.stacking(share.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     panel = panel if least is None else panel.min(least)

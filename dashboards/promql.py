@@ -10,7 +10,7 @@ TRUTH = 'svc:heartbeat_timeout_seconds:truth{bus=~"$bus",severity=~"$severity",t
 """The chosen services, with the labels of their alerts; the value is their timeout."""
 
 PINNED = f"{TRUTH} @ end()"
-"""The same as of the end of the range."""
+"""The same as of the end of the range, which Prometheus reads once and not at each step."""
 
 STATE = "svc:heartbeat_state:code"
 LAST_SEEN = "svc:heartbeat_last_seen_timestamp_seconds:max"
@@ -27,7 +27,7 @@ def chosen(expression: str) -> str:
 
 def counted(state: int) -> str:
     """Return how many of the chosen services are in `state`."""
-    return f"count(({STATE} == {state}) and on (svc) {TRUTH}) or 0 * count({TRUTH})"
+    return f"count(({STATE} == {state}) and on (svc) {PINNED}) or 0 * count({PINNED})"
 
 
 _AGE = f"clamp_max((time() - {LAST_SEEN}) / on (svc) {TRUTH}, 1e5)"

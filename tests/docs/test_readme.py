@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+GROUPS = {"truth", "stack", "shadow"}
+WHOLE_LINES = {"troubleshooting.md", "tuning.md"}
 README = (ROOT / "README.md").read_text()
 
 
@@ -38,27 +40,51 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(file), target
 
 
-def shown_commands() -> list[str]:
-    """Return every `healer` command line in the README, without environment and comment."""
-    lines = re.findall(r"^ {4,}(?:[A-Z_]+=\S+ )?(healer .+?)(?: +#.*)?$", README, re.MULTILINE)
-    assert len(lines) >= 6
-    return lines
+def shown_commands() -> list[tuple[str, str]]:
+    """Return every `healer` command that a page shows, without environment and comment: page, line."""
+    found = []
+    for page in PAGES:
+        text = page.read_text()
+        lines = re.findall(
+            r"^ {4,}(?:\S*/)?(?:[A-Z_]+=\S+ )*(healer .+?)(?: +#.*| +>.*| +\|.*)?$", text, re.MULTILINE
+        )
+        lines += re.findall(r"`(healer [a-z][^`]*)`", text) if page.name in WHOLE_LINES else []
+        found += [(page.name, line) for line in lines]
+    assert len(found) >= 20
+    return found
 
 
-@pytest.mark.parametrize("line", shown_commands())
-def test_every_command_and_option_of_the_readme_exists(line: str) -> None:
-    words = shlex.split(line)[1:]
-    path = [word for word in words[:2] if not word.startswith("-") and "." not in word]
+@pytest.mark.parametrize(("page", "line"), shown_commands())
+def test_every_command_and_option_of_a_page_exists(page: str, line: str) -> None:
+    words = shlex.split(line.rstrip("\\"))[1:]
+    path = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
+    path = path[: 2 if path and path[0] in GROUPS else 1]
     shown = CliRunner().invoke(main, [*path, "--help"])
     assert shown.exit_code == 0, shown.output
-    for option in (word for word in words if word.startswith("--")):
-        assert option in shown.output
+    own = words[: words.index("--")] if "--" in words else words
+    for option in (word.partition("=")[0] for word in own if word.startswith("--")):
+        assert option in shown.output, (page, option)
 
 
-def test_every_make_target_of_the_readme_exists() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_make_target_of_a_page_exists(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"`?make ([a-z]+)", README):
+    for target in re.findall(r"(?:`|^ {4})make ([a-z-]+)", page.read_text(), re.MULTILINE):
         assert f"\n{target}:" in makefile, target
+
+
+def test_the_index_names_every_page() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"(docs/{page.name}" in README, page.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_row_of_a_table_has_its_columns(page: Path) -> None:
+    width = 0
+    for number, line in enumerate(re.sub(r"`[^`\n]*`", "", page.read_text()).splitlines(), 1):
+        columns = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        assert not (width and columns) or columns == width, f"{page.name}:{number}"
+        width = columns
 
 
 @pytest.mark.parametrize("case", ["miss", "miss-over"])
