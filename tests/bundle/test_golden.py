@@ -1,4 +1,4 @@
-"""Whole bundles for five truths, kept to be read.
+"""Whole bundles for six truths, kept to be read.
 
 After a wanted change of the output: HEALER_WRITE_GOLDEN=1 pytest tests/bundle/test_golden.py, then read the diff.
 """
@@ -42,5 +42,5 @@ def test_what_was_found_good_is_good_to_the_servers_own_tools_too(folder: Path, 
     assert validate(folder, servers.promtool.path, servers.amtool.path) == []
 
 
-def test_there_are_five() -> None:
-    assert len(GOLDEN) == 5
+def test_there_are_six() -> None:
+    assert len(GOLDEN) == 6

@@ -33,9 +33,10 @@ def teams(truth: Truth, settings: Settings) -> list[str]:
     """Return the teams in `truth` that are told instead of everyone; sorted.
 
     Raises:
-        BundleError: `settings` name one that no service has.
+        BundleError: `settings` name one that no service or host has.
     """
-    named = sorted({service.team for service in truth.services if service.team})
+    every = {service.team for service in truth.services} | {host.team for host in truth.hosts}
+    named = sorted(team for team in every if team)
     known = {team_key(name): name for name in named}
     if unknown := sorted(set(settings.people.teams) - set(known)):
         there = f"There are: {', '.join(named)}." if named else "No service has a `team`."
