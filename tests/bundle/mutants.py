@@ -168,9 +168,16 @@ MUTANTS = (
         rf"unless on \(svc\) ({SEEN}\S+ \) \) and)",
         r"and on (svc) \1",
     ),
-    Mutant("the verdicts of an older class", "HeartbeatMiss", r"\{class=\S+\}", ""),
+    _removed(
+        "distrust of verdicts from before a restart", "HeartbeatMiss", r" and timestamp\(\S+\) == time\(\)"
+    ),
     Mutant("the class among the labels", "HeartbeatMiss", "^$", "x", "labels.class"),
     # ---- what is built on it
+    _removed(
+        "distrust of what was missing before a restart",
+        MISSING,
+        r" and timestamp\(\S+\) >= scalar\(\S+ - \d+",
+    ),
     Mutant("always missing", MISSING, r"or on \(svc\) 0 \*", "or on (svc) 1 *"),
     Mutant(
         "watched in its warm-up", WATCHING, r" \+ on \(svc\) group_left \(\) max by \(svc\) \([^)]*\)", ""

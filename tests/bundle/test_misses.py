@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.bundle.conftest import EXAMPLE
+
+from healer.bundle.shape import sharded
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -430,6 +434,28 @@ def test_a_replica_that_went_unseen_does_not_hide_a_death_from_its_successor(
 def older(line: Timeline, record: str, labels: str, column: Callable[[float], float]) -> None:
     """What rules of an older truth recorded up to 60, where the story begins."""
     line.add(f'{record}{{svc="rss_agg", {labels}}}', until(60, column))
+
+
+def test_a_service_that_came_back_while_prometheus_was_down_is_missing_no_more(
+    timeline: Callable[..., Timeline],
+) -> None:
+    """A restarted Prometheus marks nothing stale that it recorded before: the latch stands for five minutes."""
+    (id_,) = (each.id for shard in sharded(EXAMPLE, 1) for each in shard if "rss_agg" in each.names)
+    line = timeline(end=240)
+    labels = f'bus="system-redis", class="{id_}", severity="critical", timeout="30", recorded="before"'
+    older(line, "svc:heartbeat_silent_since_timestamp_seconds:latched", labels, lambda _: 20.0)
+    line.exporter("a", loopback=alive)
+    line.service("rss_agg", watch=lambda _: 1.0, seen=lambda now: now if now >= 70 else 20.0)
+    line.missing(60, "rss_agg")
+    line.missing(75)
+    line.missing(200)
+    for at in (75, 200):
+        line.expect(
+            at,
+            'svc:heartbeat_missing:bool{svc="rss_agg"}',
+            {'svc:heartbeat_missing:bool{svc="rss_agg"}': 0.0},
+        )
+    line.hold()
 
 
 def test_the_verdict_of_an_older_truth_makes_no_second_alert(timeline: Callable[..., Timeline]) -> None:

@@ -11,7 +11,7 @@ import os
 import random
 import statistics
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from tests.chaos.ledger import MISS, OK, Ledger, Published
@@ -33,6 +33,8 @@ TIMEOUT = 3.0
 MORTAL = ("rss_agg", "mesh", "massive", "vexy_ai", "copilot")
 STEADY = ("market_feed", "journal", "vigil")
 """Services that never die, and of which nothing may be said."""
+STORY_LINES = 60
+"""What a failure shows of what happened before it."""
 LOST_SECONDS = 300.0
 """What has not been published by then, while the chaos goes on or after it, is lost."""
 
@@ -47,6 +49,7 @@ class Chaos:
         self.ledger = Ledger.of((*MORTAL, *STEADY))
         self.done: collections.Counter[str] = collections.Counter()
         self.over = False
+        self.story: list[tuple[float, str]] = []
         self._seed = seed
         self._back = dict.fromkeys((*world.servers, BUS), 0.0)
         self._away: set[str] = set()
@@ -70,6 +73,9 @@ class Chaos:
         self.published.look()
         self.ledger.check(self.published)
 
+    def _note(self, what: str) -> None:
+        self.story.append((time.time(), what))
+
     async def _until_due(self, step: Step) -> None:
         """Wait until the victim is there, and its twin has been for a while."""
         twins = [name for name in self._back if name.partition("-")[0] == step.kind]
@@ -81,6 +87,7 @@ class Chaos:
 
     async def _carry_out(self, step: Step) -> None:
         server = self.bus if step.victim == BUS else self.world.servers[step.victim]
+        self._note(f"{step.victim}: {step.action}, {step.seconds:.1f} s")
         match step.action:
             case Action.PAUSE:
                 await server.pause()
@@ -94,6 +101,7 @@ class Chaos:
         if step.action is not Action.PAUSE:
             await server.start()
         await server.wait_ready(60.0)
+        self._note(f"{step.victim}: ready")
         self.done[f"{step.kind} {step.action}"] += 1
         self._back[step.victim] = time.monotonic()
         self._away.discard(step.victim)
@@ -103,7 +111,17 @@ class Chaos:
         while self.ledger.check(self.published):
             self.published.look()
             await asyncio.sleep(0.2)
-        pytest.fail(f"{self.ledger.faults}\n{self.report()}")
+        self._fail()
+
+    def _fail(self) -> NoReturn:
+        """End with what led to it."""
+        told = [
+            (at, f"{event['svc']}: published {event['type']} {event}") for at, event in self.published.events
+        ]
+        story = sorted([*self.story, *told])[-STORY_LINES:]
+        beats = {name: f"{time.time() - at:.1f} s ago" for name, at in self.world.last.items()}
+        lines = [f"{at - story[0][0]:6.1f} {what}" for at, what in story]
+        pytest.fail("\n".join([self.report(), *lines, f"last beats: {beats}"]))
 
     async def _live(self, name: str) -> None:
         """Die and return, each time once the world was told of the last; now and then only blink."""
@@ -113,12 +131,16 @@ class Chaos:
             self.world.alive.discard(name)
             if dice.random() < 0.3:
                 self.ledger.blinks += 1
+                self._note(f"{name}: blinks")
                 await asyncio.sleep(dice.uniform(0.2, 0.5) * TIMEOUT)
                 self.world.alive.add(name)
+                self._note(f"{name}: beats")
                 continue
+            self._note(f"{name}: dies")
             await self._told(name, MISS)
             await asyncio.sleep(dice.uniform(0.0, 4.0))
             self.world.alive.add(name)
+            self._note(f"{name}: returns")
             await self._told(name, OK)
 
     async def _told(self, name: str, kind: str) -> None:
@@ -129,7 +151,7 @@ class Chaos:
         while len(self.published.of(name)) < len(happened):
             if time.time() - begun > LOST_SECONDS:
                 self.ledger.faults.append(f"lost: {kind} of {name}, number {len(happened)}")
-                pytest.fail(f"{self.ledger.faults}\n{self.report()}")
+                self._fail()
             await asyncio.sleep(0.1)
         self.ledger.waits[kind].append(time.time() - begun)
 
