@@ -174,3 +174,33 @@ def test_a_password_that_an_old_alertmanager_would_send_with_its_newline_is_refu
     alertmanager(Settings.from_env(env, alertmanager_version=(0, 27)))
     path.write_text("hush")
     alertmanager(Settings.from_env(env))
+
+
+def test_an_address_needs_a_port() -> None:
+    with pytest.raises(BundleError) as caught:
+        Settings(exporters=("foo", "[::1]:9877"), node_exporters=("http://a:1",))
+    assert caught.value.problems == [
+        "exporters: found 'foo', expected HOST:PORT, such as 127.0.0.1:9877.",
+        "node_exporters: found 'http://a:1', expected HOST:PORT, such as 127.0.0.1:9877.",
+    ]
+
+
+def test_hosts_are_scraped_where_they_are_told_of() -> None:
+    jobs = {
+        each["job_name"]: each["static_configs"][0]["targets"]
+        for each in yaml.safe_load(
+            render(EXAMPLE, Settings(node_exporters=("a:9100", "b:9100")))["prometheus/prometheus.yml"]
+        )["scrape_configs"]
+    }
+    assert jobs["node"] == ["a:9100", "b:9100"]
+
+
+def test_rules_that_are_evaluated_more_seldom_than_beats_come_are_proven_too(
+    servers: Servers, tmp_path: Path
+) -> None:
+    write(render(EXAMPLE, Settings(evaluation_interval=60.0)), tmp_path)
+    tests = sorted((tmp_path / "promtool-tests").glob("*.yml"))
+    done = subprocess.run(
+        [servers.promtool.path, "test", "rules", *tests], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -211,7 +211,7 @@ class _Story:
         return self._scenario(
             "never seen, then comes",
             phases,
-            self._quiet(watched * self._scrape - self._evaluation),
+            self._quiet(max(0.0, watched * self._scrape - self._evaluation)),
             self._missing(watched * self._scrape + self._evaluation),
             self._quiet((watched + 3 * self._margin) * self._scrape),
         )
@@ -235,7 +235,7 @@ class _Story:
         return self._scenario(
             "dies, the exporter restarts meanwhile, returns",
             phases,
-            self._quiet(late - self._evaluation),
+            self._quiet(max(0.0, late - self._evaluation)),
             self._missing(late + self._evaluation),
             self._missing(restart + self._margin * self._scrape),
             self._missing(back + self._scrape),

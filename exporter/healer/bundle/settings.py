@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Self
 
@@ -12,6 +13,9 @@ from healer.notify.people import RUNBOOK_BASE, People, PeopleError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/\[\]]+):[0-9]{1,5}")
+"""A host's name, IPv4 or bracketed IPv6 address, and a port."""
 
 MOST_SHARDS = 256
 """More rule groups than any Prometheus has processors."""
@@ -78,6 +82,19 @@ class Settings:
             f"{name} is empty: expected at least one host:port."
             for name in ("exporters", "sentinels", "alertmanagers", "prometheus")
             if not getattr(self, name)
+        ]
+        problems += [
+            f"{name}: found {target!r}, expected HOST:PORT, such as 127.0.0.1:9877."
+            for name in (
+                "exporters",
+                "sentinels",
+                "autoheals",
+                "alertmanagers",
+                "node_exporters",
+                "prometheus",
+            )
+            for target in getattr(self, name)
+            if not _ADDRESS.fullmatch(target)
         ]
         if not 1 <= self.rule_shards <= MOST_SHARDS:
             problems.append(f"rule_shards is {self.rule_shards!r}: expected 1 to {MOST_SHARDS}.")
