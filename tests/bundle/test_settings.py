@@ -179,7 +179,7 @@ def test_a_password_that_an_old_alertmanager_would_send_with_its_newline_is_refu
 def test_an_address_needs_a_port() -> None:
     with pytest.raises(BundleError) as caught:
         Settings(exporters=("foo", "[::1]:9877"), node_exporters=("http://a:1",))
-    assert caught.value.problems == [
+    assert list(caught.value.problems) == [
         "exporters: found 'foo', expected HOST:PORT, such as 127.0.0.1:9877.",
         "node_exporters: found 'http://a:1', expected HOST:PORT, such as 127.0.0.1:9877.",
     ]
