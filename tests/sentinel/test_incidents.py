@@ -181,3 +181,18 @@ def test_only_what_is_owed_and_settled_ends_an_incident_without_proof(messages) 
         if before.out and not record.out:
             assert what == "settled"
             assert before.owed == other
+
+
+def test_a_silence_that_is_over_is_no_outage_because_somebody_fires_it_anew() -> None:
+    over = resolved(fired(Record(), 100.0, 100.0, 70.0), 150.0, proven=True)
+    assert fired(over, 155.0, 156.0, 70.04) == over, "a restarted Prometheus, which has not scraped yet"
+    assert fired(over, 155.0, 156.0, 60.0) == over, "nor has it heard the last beat"
+    assert fired(over, 181.0, 181.0, 70.0).out, "still so after half a minute"
+    assert fired(over, 155.0, 156.0, 149.0).out, "another silence, soon after the return"
+    assert fired(over, 155.0, 156.0).out, "rules that do not say since when"
+
+
+def test_the_silence_of_a_miss_is_the_latest_that_was_told() -> None:
+    record = fired(fired(Record(), 100.0, 100.0, 70.0), 101.0, 101.0, 70.3)
+    assert fired(record, 102.0, 102.0, 70.1).silence == 70.3
+    assert fired(record, 102.0, 102.0).silence == 70.3

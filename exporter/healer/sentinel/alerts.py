@@ -88,6 +88,13 @@ class Alert:
             return False
         return self.ends_at - self.evaluated < EXPIRY_INTERVALS * self.interval
 
+    @property
+    def silent_since(self) -> float | None:
+        """When the silence began, as the rule saw it; None if it does not say, or is about no service."""
+        if self.name != HEARTBEAT_MISS or self.late is None or self.evaluated is None:
+            return None
+        return self.evaluated - self.late
+
     def until(self, latest: float) -> Alert:
         """Return the alert, moved back in time if it would begin or end after `latest`."""
         ahead = max(0.0, self.starts_at - latest, self.ends_at - latest)

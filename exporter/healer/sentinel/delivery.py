@@ -213,12 +213,13 @@ class Delivery:
     ) -> None:
         def change(record: Record) -> Record:
             if alert.firing:
-                return incidents.fired(record, alert.starts_at, alert.evaluated)
+                return incidents.fired(record, alert.starts_at, alert.evaluated, alert.silent_since)
             return incidents.resolved(record, alert.ends_at, proven=alert.proven)
 
         async with self._slots:
             record = self.ledger.record(field) if self.ledger else Record()
-            if alert.firing and record.lapsed and record.owed is not None and alert.starts_at > record.owed:
+            another = alert.firing and not record.is_about(alert.silent_since)
+            if another and record.lapsed and record.owed is not None and alert.starts_at > record.owed:
                 await self._believe(
                     field, record.owed
                 )  # nobody said so, but the outage before this one is over

@@ -16,6 +16,10 @@ STILL_SECONDS = 30.0
 """An alert seen firing so long after its end was believed has not ended; by less, two Prometheus may disagree."""
 
 
+SAME_SECONDS = 0.5
+"""Two silences that began no further apart are one: replicas differ by less, and the next begins a timeout later."""
+
+
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is remembered of one service, or of the monitor itself.
 
@@ -23,6 +27,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         missing: An alert says that it is missing.
         since: When the newest incident known began.
         ended: When the newest incident known to be over ended.
+        silence: When the silence began that the newest incident known is about; None: nobody said.
         owed: An end that was reported but not proven, or None: see `ended`.
         lapsed: That end is owed because nobody says any more that it is missing.
         silent: The pipeline itself is silent; of the monitor's record only.
@@ -32,6 +37,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     missing: bool = False
     since: float = 0.0
     ended: float = 0.0
+    silence: float | None = None
     owed: float | None = None
     lapsed: bool = False
     silent: bool = False
@@ -42,17 +48,29 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether it counts as missing: an event is published exactly when this changes."""
         return self.missing or self.silent
 
+    def is_about(self, silence: float | None) -> bool:
+        """Return whether a silence that began then is that of the newest incident known, or one before it."""
+        return silence is not None and self.silence is not None and silence < self.silence + SAME_SECONDS
 
-def fired(record: Record, starts_at: float, evaluated: float | None = None) -> Record:
-    """Return the record after an alert that fires since `starts_at` and was last seen firing at `evaluated`."""
+
+def fired(
+    record: Record, starts_at: float, evaluated: float | None = None, silence: float | None = None
+) -> Record:
+    """Return the record after an alert that fires since `starts_at` and was last seen firing at `evaluated`.
+
+    A Prometheus that was restarted fires anew what it knew before, until it has scraped: its alert is younger than the end
+    of the incident, but it is about the same `silence`, which began at the last beat.
+    """
     seen = max(starts_at, evaluated or starts_at)
+    known = record.silence if silence is None else max(silence, record.silence or silence)
     if record.missing:
-        record = replace(record, since=max(record.since, starts_at))
+        record = replace(record, since=max(record.since, starts_at), silence=known)
         refuted = record.owed is not None and seen > record.owed
         return replace(record, owed=None, lapsed=False) if refuted else record
-    if starts_at < record.ended and seen < record.ended + STILL_SECONDS:
+    stale = starts_at < record.ended or record.is_about(silence)
+    if stale and seen < record.ended + STILL_SECONDS:
         return record
-    return replace(record, missing=True, since=starts_at, owed=None)
+    return replace(record, missing=True, since=starts_at, silence=known, owed=None)
 
 
 def resolved(record: Record, ends_at: float, *, proven: bool) -> Record:
