@@ -29,6 +29,8 @@ from healer.bundle.sync import Tools
 from healer.bundle.watch import run as run_watch
 from healer.demo.command import demo as play_demo
 from healer.exporter.app import run as run_exporter
+from healer.host.app import run as run_host
+from healer.host.app import state_folder
 from healer.runtime import log, process
 from healer.sentinel.app import run as run_sentinel
 from healer.sentinel.settings import SettingsError
@@ -154,6 +156,29 @@ def sentinel(listen: Address, web_config: Path | None) -> None:
     DEADMANSSWITCH_URL_FILE, DEADMANSSWITCH_BODY_FILE and DEADMANSSWITCH_INTERVAL_SEC.
     """
     _daemon(run_sentinel, listen, web_config)
+
+
+@main.command()
+@click.option("--host", "name", required=True, metavar="NAME", help="This host, as the truth calls it.")
+@click.option(
+    "--truth", "source", default=REDIS, show_default=True, metavar="FILE", help="truth.json, or redis."
+)
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the logs were left.  [default: $STATE_DIRECTORY, else ~/.local/state/healer]",
+)
+@_listen_option("127.0.0.1:9879")
+@_web_config_option
+def host(name: str, source: str, state: Path | None, listen: Address, web_config: Path | None) -> None:
+    """Look at the heartbeat files and logs of this host, and expose what is found to Prometheus."""
+    try:
+        truth = RedisSource(location(os.environ)) if source == REDIS else FileSource(Path(source))
+        folder = state or state_folder(os.environ)
+        sys.exit(process.run(run_host(listen, name, truth, folder, env=os.environ, web_config=web_config)))
+    except (ListenError, StoreError, WebConfigError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()
