@@ -42,8 +42,13 @@ async def test_shows_files_and_errors_and_counts_on_over_a_restart(tmp_path: Pat
     log.write_text("ERROR of yesterday\n")
     files = [{"path": str(beat)}, {"path": str(gone)}, {"path": str(tmp_path)}]
     hosts = {"vm-1": {"heartbeat_files": files, "logs": [{"path": str(log)}]}}
+    healer = {"access_points": {"subscribe_to": [{"bus": "system-redis", "key": "w:heartbeat"}]}}
+    services = {
+        "healer": healer,
+        "w": {"access_points": {"publish_to": [{"bus": "system-redis", "key": "w:heartbeat"}]}},
+    }
     truth = tmp_path / "truth.json"
-    truth.write_text(json.dumps({"services": {"w": {"heartbeat": {"source": "push"}}}, "hosts": hosts}))
+    truth.write_text(json.dumps({"services": services, "hosts": hosts}))
 
     async def start() -> asyncio.subprocess.Process:
         command = ["-m", "healer", "host", "--host", "vm-1", "--truth", str(truth)]
