@@ -14,7 +14,7 @@ from healer.stack.process import Command
 from healer.stack.stack import Server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from healer.stack.ports import Ports
@@ -147,3 +147,12 @@ async def sentinels(
         yield f"redis+sentinel://{','.join(guard.address for guard in guards)}/mymaster", pair, guards
     finally:
         await asyncio.gather(*(one.kill() for one in (*pair, *guards)))
+
+
+async def until_found(look: Callable[[], Awaitable[int]], wanted: int, seconds: float = 15.0) -> None:
+    """Look until what is wanted is found."""
+    async with asyncio.timeout(seconds):
+        found = None
+        while found != wanted:
+            await asyncio.sleep(0.05)
+            found = await look()

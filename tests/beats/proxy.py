@@ -1,4 +1,4 @@
-"""A TCP proxy that can stop carrying bytes without closing anything, as a half-open connection does."""
+"""A TCP proxy that can lie as networks do: stop carrying bytes without closing anything, refuse, or carry only some."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import Self
 
 
 class Proxy:
-    """Forwards connections to a port; `silence` holds back what the server sends.
+    """Forwards connections to a port.
 
     Attributes:
         port: Where it listens on loopback.
+        swallow: Bytes of every connection vanish, both ways; nothing is closed. New ones are taken, and hear nothing.
+        no_messages: Everything is passed on but what somebody published.
     """
 
     def __init__(self, target: int) -> None:
         self.port = 0
+        self.swallow = False
+        self.no_messages = False
         self._target = target
         self._silenced: set[asyncio.StreamWriter] = set()
         self._clients: set[asyncio.StreamWriter] = set()
@@ -62,9 +66,13 @@ class Proxy:
     async def _pump(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, writer: asyncio.StreamWriter | None
     ) -> None:
+        lost = False
         with contextlib.suppress(OSError):
             while data := await source.read(1 << 16):
-                if writer is None or writer not in self._silenced:
+                # What a connection lost once leaves a gap in its stream: it never carries anything again.
+                lost = lost or self.swallow
+                published = self.no_messages and b"$7\r\nmessage\r\n" in data
+                if not lost and not published and (writer is None or writer not in self._silenced):
                     sink.write(data)
                     await sink.drain()
         sink.close()

@@ -74,7 +74,6 @@ class BusListener:
     Attributes:
         bus: The bus, as the truth names it.
         identity: Who beats back to itself here.
-        up: Connected, subscribed, and the own beat was heard within the cadence.
         reconnects: Connections made after the first.
         loopback: When the own beat was last heard back (monotonic), or None.
         active: When the listener last did something, if only fail to connect (monotonic).
@@ -102,12 +101,12 @@ class BusListener:
         """
         self.bus = bus
         self.identity = identity
-        self.up = False
         self.reconnects = 0
         self.loopback: float | None = None
         self.active = clock.monotonic()
         self.faults = Faults()
         self.nodes: tuple[Node, ...] = ()
+        self._up = False
         self._clock = clock
         self._dialect = dialect
         self._locate = nodes or (lambda: locate(bus.url))
@@ -119,11 +118,22 @@ class BusListener:
         self._steer = asyncio.Event()
         self._hurry = asyncio.Event()
         self._connected_before = False
+        self._pulses: list[Pulse] = []
         self._heard: dict[str, float] = {}
         self._proven: set[str] = set()
         self._down_since: float | None = clock.monotonic()
         self._throttle = Throttle(clock, COMPLAINT_SECONDS)
         self._log = structlog.get_logger(component="bus", bus=bus.name, url=safe_url(bus.url))
+
+    @property
+    def up(self) -> bool:
+        """Connected, subscribed, and the own beat was heard within the cadence.
+
+        Asked of the clock, not of the last check: after a stall of ours a scrape may be answered before the check.
+        """
+        if not self._up:
+            return False
+        return self._clock.monotonic() - min(self._heard.values()) <= self._cadence.deaf_after
 
     def assign(self, slots: Mapping[str, Slot], cadence: Cadence) -> None:
         """Listen to exactly the channels of `slots`, by channel.
@@ -156,7 +166,7 @@ class BusListener:
             try:
                 await self._session()
             except (RedisError, OSError, UnicodeError, DeafError, MovedError) as error:
-                was_up = self.up
+                was_up = self._up
                 self._lost(error)
             finally:
                 self.close_eyes()
@@ -175,7 +185,7 @@ class BusListener:
             who = [self.identity.through(number) for number in range(len(nodes))]
             self._heard = {identity.replica: self._clock.monotonic() for identity in who}
             self._proven = set()
-            pulses = [
+            self._pulses = [
                 Pulse(node.url, identity, self._clock, self._dialect.publish)
                 for node, identity in zip(nodes, who, strict=True)
             ]
@@ -183,10 +193,10 @@ class BusListener:
             await first_to_fail(
                 self._read(wire),
                 self._follow(wire),
-                self._guard(pulses),
+                self._guard(),
                 self._stay(nodes),
                 polls.run(),
-                *(pulse.run(lambda: self._cadence.period, self._hurry) for pulse in pulses),
+                *(pulse.run(lambda: self._cadence.period, self._hurry) for pulse in self._pulses),
             )
         finally:
             await wire.close()
@@ -243,14 +253,14 @@ class BusListener:
         if replica not in self._heard:
             return
         self._heard[replica] = now
-        if not self.up:
+        if not self._up:
             self._proven.add(replica)
             if len(self._proven) < len(self._heard):
                 return
         self.loopback = min(self._heard.values())
-        if self.up:
+        if self._up:
             return
-        self.up = True
+        self._up = True
         away = 0.0 if self._down_since is None else now - self._down_since
         self._down_since = None
         self._log.info("hearing", channels=len(self._slots), after_sec=round(away, 1))
@@ -279,18 +289,19 @@ class BusListener:
             groups = by_slot(channel.decode() for channel in channels)
             await wire.send_apart(command, ([name.encode() for name in group] for group in groups))
 
-    async def _guard(self, pulses: list[Pulse]) -> None:
+    async def _guard(self) -> None:
         """Raise `DeafError` as soon as an own beat has not been heard for too long."""
         while True:
             await asyncio.sleep(self._cadence.period / 2)
             self.active = self._clock.monotonic()
-            cause = next((pulse.error for pulse in pulses if pulse.error is not None), None)
-            reason = "published, but not delivered" if cause is None else f"{type(cause).__name__}: {cause}"
-            self._check_hearing(self.active, reason, cause)
+            self._check_hearing(self.active, "published, but not delivered")
 
-    def _check_hearing(self, now: float, reason: str, cause: Exception | None = None) -> None:
+    def _check_hearing(self, now: float, reason: str) -> None:
         silence = now - min(self._heard.values())
         if silence > self._cadence.deaf_after:
+            cause = next((pulse.error for pulse in self._pulses if pulse.error is not None), None)
+            if cause is not None:
+                reason = f"{type(cause).__name__}: {cause}"
             raise DeafError(f"own beat not heard back for {silence:.1f} s ({reason})", cause)
 
     def _lost(self, error: Exception) -> None:
@@ -298,7 +309,7 @@ class BusListener:
         reason = self.faults.note(error).value
         if self._down_since is None:
             self._down_since = self.active
-        if self.up:
+        if self._up:
             self._throttle.admit("away")
             self._log.warning("lost", reason=reason, error=str(error) or type(error).__name__)
         elif self._throttle.admit("away") is not None:
@@ -317,6 +328,6 @@ class BusListener:
 
     def close_eyes(self) -> None:
         """Show the bus as down and nothing on it as watched."""
-        self.up = False
+        self._up = False
         for slot in self._slots.values():
             slot.since = None

@@ -112,6 +112,8 @@ _WORDS = (
     ("timeout", Reason.TIMEOUT),
     ("timed out", Reason.TIMEOUT),
     ("connection closed", Reason.CLOSED),
+    ("connection lost", Reason.CLOSED),
+    ("broken pipe", Reason.CLOSED),
     ("reset by peer", Reason.CLOSED),
     ("closed", Reason.CLOSED),
 )

@@ -26,7 +26,7 @@ class Watching:
 
     def __init__(self, bus: Bus, clock: Clock) -> None:
         self.bus = bus
-        self.up = False
+        self._up = False
         self.reconnects = 0
         self.loopback: float | None = None
         self.active = clock.monotonic()
@@ -37,6 +37,11 @@ class Watching:
         self.throttle = Throttle(clock, COMPLAINT_SECONDS)
         self.log = structlog.get_logger(component=bus.name)
         self._begun = False
+
+    @property
+    def up(self) -> bool:
+        """Beats can be noticed, and that was proven lately; asked of the clock, as `BusListener.up` is."""
+        return self._up and self.stalled(self.clock.monotonic()) is None
 
     def assign(self, slots: Mapping[str, Slot], cadence: Cadence) -> None:
         """Watch exactly `slots`, by channel."""
@@ -50,14 +55,14 @@ class Watching:
     def open_eyes(self, now: float) -> None:
         """Note that beats can be noticed, as was proven at `now` (monotonic)."""
         self.loopback = self.active = now
-        if not self.up:
+        if not self._up:
             self.reconnects += int(self._begun)
-            self._begun = self.up = True
+            self._begun = self._up = True
             self.log.info("watching", services=len(self.slots))
 
     def close_eyes(self) -> None:
         """Note that beats cannot be noticed, so that nothing is watched."""
-        self.up = False
+        self._up = False
         for slot in self.slots.values():
             slot.since = None
 
@@ -65,7 +70,7 @@ class Watching:
         """Count and log what keeps beats from being noticed, and watch nothing."""
         self.active = self.clock.monotonic()
         reason = self.faults.note(error)
-        was_up = self.up
+        was_up = self._up
         self.close_eyes()
         if self.throttle.admit("failed") is not None or was_up:
             self.log.warning("cannot watch", reason=reason.value, error=str(error) or type(error).__name__)
@@ -73,4 +78,4 @@ class Watching:
     def stalled(self, now: float) -> float | None:
         """Return how long nothing was proven if that is too long, else None."""
         silence = 0.0 if self.loopback is None else now - self.loopback
-        return silence if self.up and silence > self.cadence.deaf_after else None
+        return silence if self._up and silence > self.cadence.deaf_after else None
