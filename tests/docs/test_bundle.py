@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from healer.bundle.settings import People
 from healer.cli import main
+from healer.cli.bundle import bundle
 
 ROOT = Path(__file__).parents[2]
 NOTIFICATIONS = (Path(__file__).parents[2] / "docs" / "notifications.md").read_text()
@@ -53,7 +54,7 @@ def test_the_explanation_is_the_one_that_is_printed() -> None:
 
 
 def test_every_option_is_shown_and_exists() -> None:
-    offered = {option for each in main.commands["bundle"].params for option in each.opts}
+    offered = {option for each in bundle.params for option in each.opts}
     shown = set(re.findall(r"(?<=`)--[a-z][a-z.-]+", PAGE))
     assert shown - {"--rules.alert.resend-delay"} == offered
 

@@ -1,4 +1,4 @@
-"""The command `healer`: every subcommand reads its options and calls one function."""
+"""The subcommand `healer bundle`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from healer import __version__
-from healer.autoheal.app import StartError
-from healer.autoheal.app import run as run_autoheal
-from healer.autoheal.report import check as check_policy
-from healer.beat import command as beats
 from healer.bundle.command import PARTS, REDIS, STANDARD_OUTPUT, Mode
 from healer.bundle.command import bundle as make_bundle
 from healer.bundle.errors import BundleError
@@ -27,38 +22,16 @@ from healer.bundle.source import FileSource, RedisSource
 from healer.bundle.swap import LockedError
 from healer.bundle.sync import Tools
 from healer.bundle.watch import run as run_watch
-from healer.demo.command import demo as play_demo
-from healer.exporter.app import run as run_exporter
-from healer.host.app import run as run_host
-from healer.host.app import state_folder
-from healer.runtime import log, process
-from healer.sentinel.app import run as run_sentinel
-from healer.sentinel.settings import SettingsError
-from healer.shadow.command import shadow
-from healer.stack.servers import MissingServersError
-from healer.stack.servers import find as find_servers
-from healer.truth import report
+from healer.cli.options import listen_option, web_config_option
+from healer.runtime import process
 from healer.truth.store import StoreError, location
 from healer.web.blocks import WebConfigError
-from healer.web.listen import Address, ListenError, parse_address
-from healer.web.tokens import TokenError
+from healer.web.listen import ListenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable
 
-    Daemon = Callable[[Address, str, str, Mapping[str, str], Path | None], Coroutine[Any, Any, int]]
-
-
-class _Listen(click.ParamType[Address]):
-    name = "host:port"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
-        if isinstance(value, Address):
-            return value
-        try:
-            return parse_address(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    from healer.web.listen import Address
 
 
 class _Version(click.ParamType[tuple[int, int]]):
@@ -90,181 +63,6 @@ class _ServerUrl(click.ParamType[Server]):
         return server
 
 
-def _listen_option(
-    default: str, text: str = "Where to serve HTTP; :PORT is every interface."
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    return click.option("--listen", type=_Listen(), default=default, show_default=True, help=text)
-
-
-def _web_config_option(command: Callable[..., None]) -> Callable[..., None]:
-    text = "TLS, users and headers, in exporter-toolkit's format; read again when it changes."
-    kind = click.Path(dir_okay=False, path_type=Path)
-    return click.option("--web.config.file", "web_config", type=kind, metavar="FILE", help=text)(command)
-
-
-def _daemon(run: Daemon, listen: Address, web_config: Path | None) -> NoReturn:
-    """Run a daemon to its end; a failure to start is one line, not a traceback."""
-    try:
-        place = location(os.environ)
-        sys.exit(process.run(run(listen, place.url, place.key, os.environ, web_config)))
-    except (ListenError, StoreError, WebConfigError, SettingsError, TokenError) as error:
-        raise click.ClickException(str(error)) from None
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="healer")
-@click.option(
-    "--log-level",
-    type=click.Choice(log.LEVELS, case_sensitive=False),
-    envvar="LOG_LEVEL",
-    default="INFO",
-    show_default=True,
-    show_envvar=True,
-    help="The least level logged, to standard error.",
-)
-def main(log_level: str) -> None:
-    """Prometheus-native heartbeat monitoring for services on a Redis bus.
-
-    The truth in Redis is read at TRUTH_REDIS_URL, else REDIS_URL, else redis://system-redis:6379, under the key
-    TRUTH_REDIS_KEY, by default truth:doc.
-    """
-    process.end_on_hangup()
-    log.configure(log_level.upper())
-
-
-main.add_command(shadow)
-
-
-@main.command()
-@_listen_option("127.0.0.1:9877")
-@_web_config_option
-def exporter(listen: Address, web_config: Path | None) -> None:
-    """Hear the heartbeats that the truth in Redis wires up, and expose them to Prometheus.
-
-    HEALER_PUSH_TOKENS_FILE names the file with the tokens of services that post their beats.
-    """
-    _daemon(run_exporter, listen, web_config)
-
-
-@main.command()
-@_listen_option("127.0.0.1:9878")
-@_web_config_option
-def sentinel(listen: Address, web_config: Path | None) -> None:
-    """Turn Alertmanager's webhooks into events on Redis, and notice when they stop.
-
-    Reads SENTINEL_TOKEN_FILE, the variables of docs/notifications.md for what it has to tell itself, SENTINEL_REPEAT_SEC,
-    DEADMANSSWITCH_URL_FILE, DEADMANSSWITCH_BODY_FILE and DEADMANSSWITCH_INTERVAL_SEC.
-    """
-    _daemon(run_sentinel, listen, web_config)
-
-
-@main.command()
-@click.option("--host", "name", required=True, metavar="NAME", help="This host, as the truth calls it.")
-@click.option(
-    "--truth", "source", default=REDIS, show_default=True, metavar="FILE", help="truth.json, or redis."
-)
-@click.option(
-    "--state",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Where the logs were left.  [default: $STATE_DIRECTORY, else ~/.local/state/healer]",
-)
-@_listen_option("127.0.0.1:9879")
-@_web_config_option
-def host(name: str, source: str, state: Path | None, listen: Address, web_config: Path | None) -> None:
-    """Look at the heartbeat files and logs of this host, and expose what is found to Prometheus."""
-    try:
-        truth = RedisSource(location(os.environ)) if source == REDIS else FileSource(Path(source))
-        folder = state or state_folder(os.environ)
-        sys.exit(process.run(run_host(listen, name, truth, folder, env=os.environ, web_config=web_config)))
-    except (ListenError, StoreError, WebConfigError) as error:
-        raise click.ClickException(str(error)) from None
-
-
-@main.command()
-@_listen_option("127.0.0.1:9009")
-@_web_config_option
-@click.option(
-    "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default="autoheal.yml",
-    show_default=True,
-    help="What may be done.",
-)
-@click.option("--check", is_flag=True, help="Only say what the file allows, or what is wrong with it.")
-def autoheal(listen: Address, web_config: Path | None, config: Path, *, check: bool) -> None:
-    """Act on Alertmanager's alerts as a policy file allows; disabled and a dry run unless told otherwise.
-
-    Reads AUTOHEAL_ENABLED, AUTOHEAL_DRY_RUN, AUTOHEAL_TOKEN_FILE, AUTOHEAL_AUDIT_PATH,
-    AUTOHEAL_DEFAULT_COOLDOWN_SEC, AUTOHEAL_CGROUP, AUTOHEAL_PUBLIC_URL and ALERTMANAGER_URL.
-    """
-    if check:
-        sys.exit(check_policy(config))
-    try:
-        sys.exit(process.run(run_autoheal(listen, config, os.environ, web_config)))
-    except (ListenError, StartError, WebConfigError) as error:
-        raise click.ClickException(str(error)) from None
-
-
-@main.command()
-@click.argument("svc")
-@click.option(
-    "--every",
-    type=click.FloatRange(min=0.0),
-    is_flag=False,
-    flag_value=0.0,
-    metavar="[SEC]",
-    help="Beat until stopped, every SEC seconds; without SEC, as often as the truth says.",
-)
-@click.option(
-    "--url",
-    metavar="URL",
-    help="The Redis server, or http://EXPORTER to post there; the truth is then not asked.",
-)
-@click.option("--channel", metavar="NAME", help="The channel.  [default: the truth's, or SVC:heartbeat]")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def beat(
-    svc: str, every: float | None, url: str | None, channel: str | None, command: tuple[str, ...]
-) -> None:
-    """Publish a heartbeat of SVC: one; one every SEC seconds; or, after --, while COMMAND runs.
-
-    Where and how often is read from the truth in Redis. A COMMAND is handed our signals, and its exit status is ours.
-    """
-    look = beats.look_for(svc, url, channel, every or None)
-    if command:
-        sys.exit(beats.during(svc, look, command, sys.stderr))
-    if every is not None:
-        sys.exit(beats.forever(svc, look, sys.stderr))
-    sys.exit(beats.once(svc, look, sys.stdout, sys.stderr))
-
-
-@main.group()
-def truth() -> None:
-    """Check, show and seed the wiring document, truth.json."""
-
-
-@truth.command("check")
-@click.argument("source", metavar="FILE")
-def truth_check(source: str) -> None:
-    """Say whether FILE (- for standard input) loads, and everything that is wrong with it."""
-    sys.exit(report.check(source, os.environ, sys.stdout, sys.stderr))
-
-
-@truth.command("show")
-@click.argument("source", metavar="[FILE]", required=False)
-@click.option("--json", is_flag=True, help="For programs.")
-def truth_show(source: str | None, *, json: bool) -> None:
-    """Show what FILE (- for standard input), or the truth in Redis, means, and where each value comes from."""
-    sys.exit(report.show(source, os.environ, sys.stdout, sys.stderr, json=json))
-
-
-@truth.command("seed")
-@click.argument("source", metavar="FILE")
-def truth_seed(source: str) -> None:
-    """Write FILE (- for standard input) to every bus that it names; running daemons take it up by themselves."""
-    sys.exit(report.seed(source, os.environ, sys.stdout, sys.stderr))
-
-
 def _targets(name: str, default: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return click.option(
         f"--{name}",
@@ -288,7 +86,7 @@ def _server_option(
     )
 
 
-@main.command()
+@click.command()
 @click.option(
     "--truth",
     "source",
@@ -364,8 +162,8 @@ def _server_option(
     help="What Prometheus is started with as --rules.alert.resend-delay.  [default: 10]",
 )
 @click.option("--watch", is_flag=True, help="Run on, and put each change of the truth in force.")
-@_listen_option("127.0.0.1:9879", "With --watch: where to serve metrics; :PORT is every interface.")
-@_web_config_option
+@listen_option("127.0.0.1:9879", "With --watch: where to serve metrics; :PORT is every interface.")
+@web_config_option
 @_server_option("prometheus", Server.prometheus, "http://127.0.0.1:9090")
 @_server_option("alertmanager", Server.alertmanager, "http://127.0.0.1:9093")
 def bundle(
@@ -479,33 +277,3 @@ def _watch(
         sys.exit(process.run(watching))
     except (ListenError, StoreError, WebConfigError, LockedError, OSError) as error:
         raise click.ClickException(str(error)) from None
-
-
-@main.command()
-@click.option("--once", is_flag=True, help="End after the story, with a verdict as exit status.")
-@click.option(
-    "--release",
-    metavar="NAME",
-    help="Take Prometheus and Alertmanager from this Debian release, not from PATH.",
-)
-def demo(*, once: bool, release: str | None) -> None:
-    """Watch the whole story on real servers: a service dies, is missed, returns; then the monitor itself."""
-    sys.exit(play_demo(once=once, release=release))
-
-
-@main.group()
-def stack() -> None:
-    """The servers that the demo and the tests run on."""
-
-
-@stack.command("fetch")
-@click.option(
-    "--release", metavar="NAME", help="The Debian release to fetch from; by default PATH, else this system's."
-)
-def stack_fetch(release: str | None) -> None:
-    """Find redis-server, Prometheus, Alertmanager, promtool and amtool, or fetch them into a private cache."""
-    try:
-        servers = find_servers(release, say=click.echo)
-    except MissingServersError as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(f"stack: {servers}")
