@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from healer.truth.limits import LIMITS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from healer.truth.limits import Limit
     from healer.truth.machines import Host
     from healer.truth.model import Truth
 
@@ -66,10 +69,35 @@ class Logged:
     window: float
 
 
+_LABELS = ("host", "unit", "mountpoint", "path", "log", "probe", "target")
+_VALUES = {
+    "plain": "{{ $value }}",
+    "decimal": '{{ $value | printf "%.1f" }}',
+    "duration": "{{ $value | humanizeDuration }}",
+}
+
+
+def summary(limit: Limit) -> str:
+    """Return an alert's summary as a Go template."""
+    return _said(limit, limit.summary)
+
+
+def description(limit: Limit) -> str:
+    """Return an alert's description as a Go template."""
+    return _said(limit, limit.description)
+
+
+def _said(limit: Limit, sentence: str) -> str:
+    return limit.say(
+        sentence, {label: f"{{{{ $labels.{label} }}}}" for label in _LABELS}, _VALUES[limit.form]
+    )
+
+
 def host_rules(truth: Truth) -> dict[str, Any]:
     """Return what the template of the hosts' rules reads."""
     kinds = _kinds(truth)
     return {
+        "limits": LIMITS,
         "hosts": [host.name for host in truth.hosts],
         "kinds": kinds,
         "probed": any(host.probe for host in truth.hosts),

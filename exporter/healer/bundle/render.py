@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from healer.bundle import scenarios, text
-from healer.bundle.machines import host_rules
+from healer.bundle.machines import description, host_rules, summary
 from healer.bundle.maintenance import mutes, time_intervals
 from healer.bundle.receivers import numbered, receivers, teams
 from healer.bundle.shape import (
@@ -115,6 +115,8 @@ def _environment() -> jinja2.Environment:
         "replacement": text.replacement,
         "go": text.go,
         "scalar": text.scalar,
+        "summary": summary,
+        "description": description,
     }
     environment.globals["promql"] = _promql
     return environment
