@@ -28,7 +28,7 @@ HOST = {
 }
 NODE = 'host="vm",instance="10.0.0.5:9100",job="node"'
 MOUNT = f'{NODE},device="/dev/sda1",fstype="ext4",mountpoint="/data"'
-PROBE = 'host="vm",instance="vm:9879",job="host"'
+PROBE = 'host="vm",instance="vm:9880",job="host"'
 WELL: dict[str, float] = {
     f"up{{{NODE}}}": 1,
     f"up{{{PROBE}}}": 1,

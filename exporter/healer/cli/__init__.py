@@ -14,6 +14,7 @@ COMMANDS = {
     "exporter": "healer.cli.exporter",
     "sentinel": "healer.cli.sentinel",
     "host": "healer.cli.host",
+    "check": "healer.host.command",
     "autoheal": "healer.cli.autoheal",
     "beat": "healer.cli.beat",
     "truth": "healer.cli.truth",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where the logs were left.  [default: $STATE_DIRECTORY, else ~/.local/state/healer]",
 )
-@listen_option("127.0.0.1:9879")
+@listen_option("127.0.0.1:9880")
 @web_config_option
 def host(name: str, source: str, state: Path | None, listen: Address, web_config: Path | None) -> None:
     """Look at the heartbeat files and logs of this host, and expose what is found to Prometheus."""

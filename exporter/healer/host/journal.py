@@ -41,10 +41,10 @@ class Journal:
             ProbeError: journalctl failed, hung or is not there.
         """
         if not self.mark.after:
-            cursors = _cursors(["-n", "1"])
+            cursors = entries(["-n", "1"])
             self.mark.after = cursors[-1] if cursors else ""
             return
-        found = _cursors(["-u", self._unit, "-p", "err", f"--after-cursor={self.mark.after}"])
+        found = entries(["-u", self._unit, "-p", "err", f"--after-cursor={self.mark.after}"])
         if found:
             self.mark = Mark(found[-1], self.mark.errors + len(found))
 
@@ -52,8 +52,12 @@ class Journal:
         """Hold nothing."""
 
 
-def _cursors(arguments: list[str]) -> list[str]:
-    """Return the cursor of each entry that journalctl finds."""
+def entries(arguments: list[str]) -> list[str]:
+    """Return the cursor of each entry that journalctl finds; of very many the first ones only.
+
+    Raises:
+        ProbeError: journalctl failed, hung or is not there.
+    """
     command = ["journalctl", "--no-pager", "-q", "-o", "json", "--output-fields=PRIORITY", *arguments]
     try:
         process = subprocess.Popen(

@@ -56,7 +56,7 @@ class Probe:
         found = Readings()
         for file in self.host.files:
             try:
-                found.modified[file.path] = _modified(file.path)
+                found.modified[file.path] = modified(file.path)
                 found.success[FILE, file.path] = True
             except (OSError, ProbeError):
                 found.success[FILE, file.path] = False
@@ -120,7 +120,13 @@ class Probe:
             self._log.error("state cannot be written", file=str(self._path), error=str(error))
 
 
-def _modified(path: str) -> float | None:
+def modified(path: str) -> float | None:
+    """Return when a file last changed (epoch seconds), or None if it is not there.
+
+    Raises:
+        OSError: Nobody can tell.
+        ProbeError: It is no file.
+    """
     try:
         status = os.stat(path)  # noqa: PTH116  # what is a str in the truth stays one
     except (FileNotFoundError, NotADirectoryError):

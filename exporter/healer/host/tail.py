@@ -85,7 +85,7 @@ class Tail:
         if self._file is None and self.cursor.inode:
             self._file = self._left_behind()
         try:
-            now = _opened(self._path)
+            now = opened(self._path)
         except FileNotFoundError:
             self.fresh = False
             if self._file is not None:
@@ -112,7 +112,7 @@ class Tail:
         for path in (self._path, *sorted(self._path.parent.glob(f"{self._path.name}*"))[:100]):
             try:
                 if path.stat().st_ino == self.cursor.inode:
-                    file = _opened(path)
+                    file = opened(path)
                     if os.pread(file, len(self.cursor.head) // 2, 0).hex() == self.cursor.head:
                         return file
                     os.close(file)
@@ -151,7 +151,13 @@ class Tail:
         cursor.offset += at
 
 
-def _opened(path: Path) -> int:
+def opened(path: Path) -> int:
+    """Return the descriptor of a file that is read, without waiting for whoever writes to a pipe.
+
+    Raises:
+        OSError: It cannot be read.
+        ProbeError: It is no file.
+    """
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)

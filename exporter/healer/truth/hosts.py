@@ -31,7 +31,7 @@ HOST_KEYS = (
 )
 NODE_EXPORTER_PORT = 9100
 LAST_PORT = 65_535
-PROBE_PORT = 9879
+PROBE_PORT = 9880
 """Where `healer host` listens."""
 MOST_OF_A_KIND = 100
 """Units, mounts, files or logs of one host: each is a series or a probe."""

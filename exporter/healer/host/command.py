@@ -1,0 +1,129 @@
+"""The subcommand `healer check`: looks at this host once, says what it found, and hands it on if asked to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from healer.bundle.source import FileSource, RedisSource
+from healer.host.check import Check
+from healer.host.findings import KINDS
+from healer.runtime import process
+from healer.runtime.clock import SystemClock
+from healer.truth.limits import Level
+from healer.truth.load import parse
+from healer.truth.problems import TruthError
+from healer.truth.store import StoreError, location
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from healer.host.findings import Report
+    from healer.truth.machines import Host
+
+REDIS: Final = "redis"
+EXIT: Final = {Level.HEALTHY: 0, Level.WARNING: 1, Level.CRITICAL: 2, Level.UNKNOWN: 3}
+"""Exit statuses by the convention of monitoring plugins."""
+
+NARROWEST, WIDEST = 60, 120
+_LEVEL = max(map(len, Level))
+
+
+class _Check(click.Command):
+    """A command whose misuse is UNKNOWN: click's own status for that would be CRITICAL."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.exit_code = EXIT[Level.UNKNOWN]  # type: ignore[misc]  # click declares it of the class
+            raise
+
+
+class _UnknownError(click.ClickException):
+    exit_code = EXIT[Level.UNKNOWN]
+
+
+@click.command("check", cls=_Check)
+@click.option(
+    "--host", "name", metavar="NAME", help="This host, as the truth calls it.  [default: its hostname]"
+)
+@click.option(
+    "--truth", "source", default=REDIS, show_default=True, metavar="FILE", help="truth.json, or redis."
+)
+@click.option("--only", type=click.Choice(list(KINDS)), multiple=True, help="Look at this alone; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def check(name: str | None, source: str, only: tuple[str, ...], *, as_json: bool) -> None:
+    """Look at this host once: units, disks, memory, heartbeat files and recent errors in logs.
+
+    Exits with 0 (HEALTHY), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN). Needs no Prometheus.
+    """
+    sys.exit(process.run(_run(name, source, only or tuple(KINDS), as_json=as_json)))
+
+
+async def _run(name: str | None, source: str, only: tuple[str, ...], *, as_json: bool) -> int:
+    host = await _host(name, source, os.environ)
+    report = await Check(SystemClock()).look(host, only)
+    shown = report.show()
+    if as_json:
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        for line in lines(report, width()):
+            click.echo(line)
+    return EXIT[report.level]
+
+
+async def _host(name: str | None, source: str, env: Mapping[str, str]) -> Host:
+    """Return what the truth says of the host `name`, by default of this one."""
+    try:
+        truth = RedisSource(location(env)) if source == REDIS else FileSource(Path(source))
+        hosts = parse(await truth.fetch(), env=env, source=truth.name).truth.hosts
+    except (TruthError, StoreError) as error:
+        raise _UnknownError(str(error)) from None
+    wanted = socket.gethostname() if name is None else name
+    found = next((host for host in hosts if host.name == wanted), None)
+    if found is None:
+        known = ", ".join(host.name for host in hosts) or "none"
+        raise _UnknownError(
+            f"the truth has no host {wanted!r}; it has: {known}. Name one of them with --host."
+        )
+    return found
+
+
+def width() -> int:
+    """Return how many columns a line may have."""
+    return min(WIDEST, max(NARROWEST, shutil.get_terminal_size((80, 24)).columns))
+
+
+def lines(report: Report, columns: int) -> list[str]:
+    """Return a line for each item, the worst first, and one that sums up."""
+    names = [_short(_named(item.kind, item.name), columns * 9 // 20) for item in report.items]
+    room = max(map(len, names), default=0)
+    found = [
+        _cut(f"{item.level:<{_LEVEL}}  {name:<{room}}  {item.text}", columns)
+        for item, name in zip(report.items, names, strict=True)
+    ]
+    return [*found, f"{report.host} is {report.level}: {report.summary}"]
+
+
+def _named(kind: str, name: str) -> str:
+    return name if kind == name else f"{kind.replace('_', ' ')} {name}"
+
+
+def _short(text: str, most: int) -> str:
+    """Return `text` without its middle if it is too long: what tells paths apart is at their ends."""
+    if len(text) <= most:
+        return text
+    head = (most - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
