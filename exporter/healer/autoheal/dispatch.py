@@ -120,8 +120,10 @@ class Dispatcher:
         await self._recorder.write_or_owe(*dropped)
         self._wake.set()
 
-    async def receive(self, found: Sequence[Alert]) -> None:
-        """Take in the alerts of a webhook; returns when they are on record and before anything is done.
+    async def receive(self, found: Sequence[Alert]) -> list[Event]:
+        """Take in the alerts of a webhook, and return what was decided about each but Watchdogs, in their order.
+
+        It returns when that is on record and before anything is done.
 
         Raises:
             FullError: There is no room; nothing was taken in.
@@ -133,19 +135,18 @@ class Dispatcher:
         if any(alert.firing for alert in beats):
             self.watchdog = self._clock.monotonic()
         if beats and len(beats) == len(found):
-            return  # a Watchdog comes every few seconds; it proves the pipeline, and is no event
+            return []  # a Watchdog comes every few seconds; it proves the pipeline, and is no event
         others = [alert for alert in found if alert.name != alerts.WATCHDOG]
         plans = [(alert, self._plan(alert, secrets.token_hex(8))) for alert in others]
         wanted = {plan.answer.key for _, plan in plans if isinstance(plan.answer, Request)}
         if len(wanted - set(self.gates.held)) > QUEUE - len(self._queue):
             raise FullError(f"{len(self._queue)} actions are waiting already")
         happened: list[Event] = []
-        events = [self._recorder.event(Kind.WEBHOOK_RECEIVED, alerts=len(found))]
+        received = self._recorder.event(Kind.WEBHOOK_RECEIVED, alerts=len(found))
         accepted: list[str] = []
-        for alert, plan in plans:
-            events.append(self._take(alert, plan, accepted, happened))
+        decisions = [self._take(alert, plan, accepted, happened) for alert, plan in plans]
         try:
-            await self._recorder.write(*events, *happened)
+            await self._recorder.write(received, *decisions, *happened)
         except JournalError:
             for id_ in accepted:
                 if id_ in self._accepting:
@@ -155,6 +156,7 @@ class Dispatcher:
         # What resolved while the disk was waited for is there no more.
         self._queue += [self._accepting.pop(id_) for id_ in accepted if id_ in self._accepting]
         self._wake.set()
+        return decisions
 
     def _plan(self, alert: Alert, id_: str) -> Plan:
         return alerts.plan(alert, self.policy, id_, self._instant)

@@ -22,6 +22,7 @@ from healer.web import sse
 if TYPE_CHECKING:
     from healer.autoheal.access import Access
     from healer.autoheal.dispatch import Dispatcher
+    from healer.autoheal.events import Event
     from healer.autoheal.metrics import Counts
     from healer.autoheal.trail import Trail
     from healer.runtime.clock import Clock
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 MAX_BODY = 8 << 20
 """Bytes: some five thousand alerts."""
 
+JSON = "application/json"
 MAX_LISTENERS = 32
 COMMENT_SECONDS = 15.0
 DEFAULT_COUNT = 200
@@ -56,13 +58,17 @@ class Routes:
         app.on_shutdown.append(self._goodbye)
 
     async def _alert(self, request: web.Request) -> web.Response:
-        status, text = await self._take(request)
+        answer = await self._take(request)
+        status, text = (200, "ok") if isinstance(answer, list) else answer
         self._counts.request(status)
+        if isinstance(answer, list) and request.headers.get("Accept", "").startswith(JSON):
+            return web.Response(body=msgspec.json.encode({"decisions": answer}), content_type=JSON)
         return web.Response(status=status, text=text + "\n")
 
-    async def _take(self, request: web.Request) -> tuple[int, str]:
+    async def _take(self, request: web.Request) -> list[Event] | tuple[int, str]:
+        """Return what was decided, or the status and text of a refusal."""
         try:
-            await self._dispatcher.receive(decode(await request.read()))
+            return await self._dispatcher.receive(decode(await request.read()))
         except WebhookError as error:
             held = self._throttle.admit("bad request")
             if held is not None:
@@ -72,7 +78,6 @@ class Routes:
             return 413, f"the body is larger than {MAX_BODY} bytes; group alerts into smaller notifications"
         except (FullError, JournalError) as error:
             return 503, f"try again: {error}"
-        return 200, "ok"
 
     async def _audit(self, request: web.Request) -> web.Response:
         try:
@@ -81,7 +86,7 @@ class Routes:
         except ValueError as error:
             return web.Response(status=400, text=f"{error}\n")
         found = self._trail.newest(wanted, max(0, min(int(count), REMEMBERED)))
-        return web.Response(body=msgspec.json.encode(found), content_type="application/json")
+        return web.Response(body=msgspec.json.encode(found), content_type=JSON)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         if self._trail.listeners >= MAX_LISTENERS:

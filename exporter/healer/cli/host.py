@@ -14,6 +14,7 @@ from healer.bundle.source import FileSource, RedisSource
 from healer.cli.options import listen_option, web_config_option
 from healer.host.app import run, state_folder
 from healer.runtime import process
+from healer.truth.limits import Level
 from healer.truth.store import StoreError, location
 from healer.web.blocks import WebConfigError
 from healer.web.listen import ListenError
@@ -33,13 +34,31 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where the logs were left.  [default: $STATE_DIRECTORY, else ~/.local/state/healer]",
 )
+@click.option(
+    "--unhealthy-at",
+    "unhealthy",
+    type=click.Choice([Level.WARNING, Level.UNKNOWN, Level.CRITICAL], case_sensitive=False),
+    multiple=True,
+    default=(Level.CRITICAL,),
+    show_default=True,
+    help="At which level of anything /health answers 503, CRITICAL always; repeatable.",
+)
 @listen_option("127.0.0.1:9880")
 @web_config_option
-def host(name: str, source: str, state: Path | None, listen: Address, web_config: Path | None) -> None:
-    """Look at the heartbeat files and logs of this host, and expose what is found to Prometheus."""
+def host(
+    name: str,
+    source: str,
+    state: Path | None,
+    listen: Address,
+    web_config: Path | None,
+    *,
+    unhealthy: tuple[Level, ...],
+) -> None:
+    """Look at this host: show Prometheus its heartbeat files and logs, and say at /health whether all is well."""
     try:
         truth = RedisSource(location(os.environ)) if source == REDIS else FileSource(Path(source))
         folder = state or state_folder(os.environ)
-        sys.exit(process.run(run(listen, name, truth, folder, env=os.environ, web_config=web_config)))
+        running = run(listen, name, truth, folder, unhealthy=unhealthy, env=os.environ, web_config=web_config)
+        sys.exit(process.run(running))
     except (ListenError, StoreError, WebConfigError) as error:
         raise click.ClickException(str(error)) from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from healer.exporter.health import health
 from healer.exporter.metrics import HeartbeatCollector
 from healer.exporter.push import PushDesk
 from healer.exporter.status import Survey
@@ -59,6 +60,7 @@ async def run(
         ready=wiring.waiting_for,
         reload=truth.reload,
         links={"/status": "which services were heard, and when"},
+        health=lambda: health(wiring),
     )
     app = application(face)
     desk.serve_on(app, wiring.posts)

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from healer.host.check import Check
+from healer.host.health import Standing
 from healer.host.metrics import HostCollector
 from healer.host.probe import Probe, Readings
 from healer.runtime import daemon
+from healer.runtime.clock import SystemClock
 from healer.runtime.tasks import aside
 from healer.truth.load import parse
 from healer.truth.problems import TruthError
@@ -20,13 +23,18 @@ from healer.web.face import Face, application, process_registry
 from healer.web.listen import Address, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from healer.bundle.source import Source
+    from healer.runtime.clock import Clock
+    from healer.truth.limits import Level
     from healer.truth.machines import Host
 
 LOOK_SECONDS = 15.0
 """Time between two looks."""
+
+STARTED_SECONDS = 0.5
+"""Time between two looks for the first truth."""
 
 LONGEST_LOOK = 30.0
 """Seconds after which a look that goes on, on a disk that hangs for example, leaves everything unknown."""
@@ -76,6 +84,14 @@ class Watch:
             except TimeoutError:
                 continue
 
+    async def check(self, standing: Standing, clock: Clock) -> None:
+        """Check the whole host every `LOOK_SECONDS`, until cancelled, and note in `standing` how it is."""
+        check = Check(clock)
+        while True:
+            if self._host is not None:
+                standing.note(await check.look(self._host))
+            await asyncio.sleep(LOOK_SECONDS if self._host is not None else STARTED_SECONDS)
+
     async def _look_once(self, host: Host) -> None:
         looking = asyncio.create_task(aside(lambda: self._look_at(host)))
         done, _ = await asyncio.wait({looking}, timeout=LONGEST_LOOK)
@@ -118,6 +134,7 @@ async def run(
     source: Source,
     folder: Path,
     *,
+    unhealthy: Collection[Level],
     env: Mapping[str, str],
     web_config: Path | None,
 ) -> int:
@@ -128,6 +145,7 @@ async def run(
         name: The host, as the truth calls it.
         source: The truth.
         folder: Where the state is kept.
+        unhealthy: The levels at which `/health` answers 503, beside CRITICAL.
         env: The environment variables that a truth may be completed from.
         web_config: The file with TLS, users and headers; None for plain HTTP.
 
@@ -136,17 +154,26 @@ async def run(
         WebConfigError: `web_config` cannot be used.
     """
     watch = Watch(name, source, env, folder)
+    clock = SystemClock()
+    standing = Standing(name, unhealthy, clock)
     registry = process_registry()
     registry.register(HostCollector(name, lambda: watch.readings))
     face = Face(
         title="Healer host",
-        about="Looks at the heartbeat files and logs of one host, and shows Prometheus what it found.",
+        about="Looks at one host, shows Prometheus its heartbeat files and logs, and says whether all is well.",
         registry=registry,
         ready=lambda: watch.reason,
         reload=watch.reload,
+        health=standing.answer,
     )
+
+    async def check() -> None:
+        await watch.check(standing, clock)
+
     async with serving(application(face), listen, web_config) as url:
         structlog.get_logger(component="host").info("serving", url=url, host=name)
         return await daemon.run(
-            {"truth": watch.follow, "look": watch.look}, hangup=watch.reload, alive=lambda: True
+            {"truth": watch.follow, "look": watch.look, "check": check},
+            hangup=watch.reload,
+            alive=lambda: True,
         )

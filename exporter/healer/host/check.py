@@ -121,7 +121,7 @@ class _Looks:
             count = units.restarts_within(name, unit, enough, host.restarts_window, self._clock)
         except ProbeError as error:
             return self._judge.unknown("restarts", name, str(error), {"probe": "restarts", "target": name})
-        text = f"{count} restarts, at most {enough:g} in {spoken(host.restarts_window, 'duration')} are well"
+        text = f"restarts: {count}, well up to {enough:g} in {spoken(host.restarts_window, 'duration')}"
         return self._judge.known(
             "restarts", name, text, Measured(LIMITS.unit_crash_loop, count, host), label="unit",
             probe={"probe": "restarts", "target": name},
@@ -159,7 +159,7 @@ class _Looks:
 
     def _log(self, log: Log) -> list[Item]:
         errors = errors_since(log, self._clock.wall() - log.window)
-        text = f"{errors} errors in {spoken(log.window, 'duration')}, at most {log.errors} are well"
+        text = f"errors in {spoken(log.window, 'duration')}: {errors}, well up to {log.errors}"
         item = self._judge.known(
             LOG, log.name, text, Measured(LIMITS.log_errors, errors, log), label="log",
             probe={"probe": LOG, "target": log.name},

@@ -7,15 +7,20 @@ import os
 import shutil
 import socket
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from healer.bundle.settings import Settings
 from healer.bundle.source import FileSource, RedisSource
+from healer.host.ask import AskError, Server
 from healer.host.check import Check
 from healer.host.findings import KINDS
-from healer.runtime import process
+from healer.host.restart import ask_for_restarts
+from healer.host.tell import tell
+from healer.runtime import process, secrets
 from healer.runtime.clock import SystemClock
 from healer.truth.limits import Level
 from healer.truth.load import parse
@@ -26,11 +31,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from healer.host.findings import Report
+    from healer.host.restart import Decision
     from healer.truth.machines import Host
 
 REDIS: Final = "redis"
 EXIT: Final = {Level.HEALTHY: 0, Level.WARNING: 1, Level.CRITICAL: 2, Level.UNKNOWN: 3}
 """Exit statuses by the convention of monitoring plugins."""
+
+NOT_TOLD: Final = 4
+"""Exit status if Alertmanager or autoheal could not be asked; the convention takes what it does not know for UNKNOWN."""
 
 NARROWEST, WIDEST = 60, 120
 _LEVEL = max(map(len, Level))
@@ -60,24 +69,119 @@ class _UnknownError(click.ClickException):
 )
 @click.option("--only", type=click.Choice(list(KINDS)), multiple=True, help="Look at this alone; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def check(name: str | None, source: str, only: tuple[str, ...], *, as_json: bool) -> None:
+@click.option("--alert", is_flag=True, help="Tell Alertmanager what was found, or that it is over.")
+@click.option(
+    "--alertmanager-url",
+    envvar="ALERTMANAGER_URL",
+    default="http://127.0.0.1:9093",
+    show_default=True,
+    show_envvar=True,
+    metavar="URL",
+    help="With --alert.",
+)
+@click.option(
+    "--alert-for",
+    "stands",
+    type=click.FloatRange(1.0),
+    default=900.0,
+    show_default=True,
+    metavar="SEC",
+    help="With --alert: alerts resolve by themselves after so long unless a check repeats them.",
+)
+@click.option("--restart", is_flag=True, help="Have autoheal decide about restarting what failed.")
+@click.option(
+    "--autoheal-url",
+    envvar="AUTOHEAL_URL",
+    default="http://127.0.0.1:9009",
+    show_default=True,
+    show_envvar=True,
+    metavar="URL",
+    help="With --restart.",
+)
+@click.option(
+    "--autoheal-token-file",
+    "token_file",
+    envvar="AUTOHEAL_CREDENTIALS_FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    show_envvar=True,
+    metavar="FILE",
+    help="With --restart: holds autoheal's token.",
+)
+def check(
+    name: str | None, source: str, only: tuple[str, ...], *, as_json: bool, alert: bool, alertmanager_url: str,
+    stands: float, restart: bool, autoheal_url: str, token_file: Path | None,
+) -> None:  # fmt: skip
     """Look at this host once: units, disks, memory, heartbeat files and recent errors in logs.
 
-    Exits with 0 (HEALTHY), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN). Needs no Prometheus.
+    Exits with 0 (HEALTHY), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN), or with 4 if Alertmanager or autoheal were to be
+    asked and could not be. Needs no Prometheus.
     """
-    sys.exit(process.run(_run(name, source, only or tuple(KINDS), as_json=as_json)))
+    sys.exit(
+        process.run(
+            _run(
+                name,
+                source,
+                only or tuple(KINDS),
+                as_json=as_json,
+                manager=_Asked(alertmanager_url, stands=stands) if alert else None,
+                autoheal=_Asked(autoheal_url, token_file) if restart else None,
+            )
+        )
+    )
 
 
-async def _run(name: str | None, source: str, only: tuple[str, ...], *, as_json: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Whom to ask, and with what."""
+
+    url: str
+    token_file: Path | None = None
+    stands: float = 0.0
+
+
+async def _run(
+    name: str | None,
+    source: str,
+    only: tuple[str, ...],
+    *,
+    as_json: bool,
+    manager: _Asked | None,
+    autoheal: _Asked | None,
+) -> int:
+    runbook = Settings.from_env({}, runbook_base=os.environ.get("HEALER_RUNBOOK_BASE") or None).runbook
     host = await _host(name, source, os.environ)
     report = await Check(SystemClock()).look(host, only)
-    shown = report.show()
+    shown, said, errors = report.show(), list[str](), list[str]()
+    if manager is not None:
+        try:
+            told = await tell(report, Server("Alertmanager", manager.url), runbook, stands=manager.stands)
+            shown["alert"] = {"raised": told.raised, "resolved": told.resolved, "error": None}
+            said.append(f"Alertmanager was told: {told.raised} raised, {told.resolved} resolved")
+        except AskError as error:
+            shown["alert"] = {"raised": 0, "resolved": 0, "error": str(error)}
+            errors.append(f"nobody was alerted. {error}")
+    if autoheal is not None:
+        try:
+            token = "" if autoheal.token_file is None else secrets.read(autoheal.token_file)
+            decisions = await ask_for_restarts(report, Server("autoheal", autoheal.url, token), runbook)
+            shown["restart"] = {"decisions": [decision.show() for decision in decisions], "error": None}
+            said += [_decided(decision) for decision in decisions] or ["autoheal: nothing to restart"]
+        except (AskError, secrets.SecretError) as error:
+            shown["restart"] = {"decisions": [], "error": str(error)}
+            errors.append(f"no restart was asked for. {error}")
     if as_json:
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        for line in lines(report, width()):
+        for line in [*lines(report, width())[:-1], *said, lines(report, width())[-1]]:
             click.echo(line)
-    return EXIT[report.level]
+    for text in errors:
+        click.echo(f"Error: {text}", err=True)
+    return NOT_TOLD if errors else EXIT[report.level]
+
+
+def _decided(decision: Decision) -> str:
+    parts = (decision.kind, decision.why, decision.command)
+    return f"autoheal, {decision.alert} {decision.name}: {', '.join(part for part in parts if part)}"
 
 
 async def _host(name: str | None, source: str, env: Mapping[str, str]) -> Host:

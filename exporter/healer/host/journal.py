@@ -41,8 +41,7 @@ class Journal:
             ProbeError: journalctl failed, hung or is not there.
         """
         if not self.mark.after:
-            cursors = entries(["-n", "1"])
-            self.mark.after = cursors[-1] if cursors else ""
+            self.mark.after = newest()
             return
         found = entries(["-u", self._unit, "-p", "err", f"--after-cursor={self.mark.after}"])
         if found:
@@ -50,6 +49,18 @@ class Journal:
 
     def close(self) -> None:
         """Hold nothing."""
+
+
+def newest() -> str:
+    """Return the cursor of the journal's newest entry.
+
+    Raises:
+        ProbeError: journalctl failed; or it shows none, for there is no journal or we may not read it.
+    """
+    cursors = entries(["-n", "1"])
+    if not cursors:
+        raise ProbeError("the journal is empty, or not for us to read")
+    return cursors[-1]
 
 
 def entries(arguments: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from healer.host.journal import entries
+from healer.host.journal import entries, newest
 from healer.host.tail import HEAD, Cursor, ProbeError, Tail, opened
 
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ def errors_since(log: Log, since: float) -> int:
         ProbeError: Nobody can tell.
     """
     if log.path is None:
-        return len(entries(["--system", "-u", str(log.unit), "-p", "err", f"--since=@{int(since)}"]))
+        found = entries(["--system", "-u", str(log.unit), "-p", "err", f"--since=@{int(since)}"])
+        if not found:
+            newest()  # else a journal that is not there would be one without errors
+        return len(found)
     try:
         cursor = _begin(Path(log.path), since)
     except OSError as error:

@@ -27,6 +27,19 @@ HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """What `/health` answers.
+
+    Attributes:
+        healthy: 200 if so, else 503.
+        body: JSON.
+    """
+
+    healthy: bool
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Face:
     """What one daemon shows of itself over HTTP.
 
@@ -41,6 +54,7 @@ class Face:
         links: More paths for the landing page, with what each is.
         state: Returns how things stand, for the landing page: a word for what, and how.
         home: Answers at / instead of the landing page; None: that one.
+        health: Returns what `/health` answers, from what is known already; None: there is no such path.
     """
 
     title: str
@@ -52,6 +66,7 @@ class Face:
     links: Mapping[str, str] = field(default_factory=dict)
     state: Callable[[], Iterable[tuple[str, str]]] = lambda: ()
     home: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
+    health: Callable[[], Health] | None = None
 
 
 def process_registry() -> CollectorRegistry:
@@ -114,7 +129,20 @@ def application(face: Face, *, max_body: int = 1 << 20) -> web.Application:
     app.router.add_get("/-/healthy", healthy)
     app.router.add_get("/-/ready", ready)
     app.router.add_post("/-/reload", reload)
+    _serve_health(app, face.health)
     return app
+
+
+def _serve_health(app: web.Application, known: Callable[[], Health] | None) -> None:
+    if known is None:
+        return
+
+    async def health(_: web.Request) -> web.Response:
+        found = known()
+        status = 200 if found.healthy else 503
+        return web.Response(status=status, body=found.body, content_type="application/json")
+
+    app.router.add_get("/health", health)
 
 
 def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
@@ -139,6 +167,8 @@ async def _harden(_: web.Request, response: web.StreamResponse) -> None:
 
 def _landing(face: Face, assets: Assets) -> str:
     paths = {"/metrics": "metrics", "/-/healthy": "is it running?", "/-/ready": "is it ready?", **face.links}
+    if face.health is not None:
+        paths["/health"] = "is all well? 200 or 503, and why"
     items = "\n".join(
         f'<li><a href="{escape(path)}">{escape(path)}</a> {escape(text)}</li>' for path, text in paths.items()
     )
