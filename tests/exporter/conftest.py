@@ -92,19 +92,19 @@ class Exporter:
 
 
 @pytest_asyncio.fixture
-async def exporter(free_port: int, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Exporter]]]:
-    """Return a factory: `await exporter(url)` starts the process; it need not be ready when that returns."""
+async def exporter_at(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Exporter]]]:
+    """Return a factory: `await exporter_at(port, url, *options)` starts the process; it need not be ready then."""
     started: list[Exporter] = []
 
-    async def start(url: str, **env: str) -> Exporter:
-        log = tmp_path / "exporter.log"
+    async def start(port: int, url: str, *options: str, **env: str) -> Exporter:
+        log = tmp_path / ("exporter.log" if not started else f"exporter-{len(started)}.log")
         with log.open("wb") as file:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "healer", "exporter", "--listen", f"127.0.0.1:{free_port}"),
+                *(sys.executable, "-m", "healer", "exporter", "--listen", f"127.0.0.1:{port}", *options),
                 stderr=file,
                 env={**os.environ, "TRUTH_REDIS_URL": url, **env},
             )
-        started.append(Exporter(process, free_port, log))
+        started.append(Exporter(process, port, log))
         return started[-1]
 
     yield start
@@ -112,3 +112,14 @@ async def exporter(free_port: int, tmp_path: Path) -> AsyncIterator[Callable[...
         if one.process.returncode is None:
             one.process.kill()
         await one.process.wait()
+
+
+@pytest_asyncio.fixture
+async def exporter(free_port: int, exporter_at: Any) -> Callable[..., Awaitable[Exporter]]:
+    """Return a factory: `await exporter(url)`."""
+
+    async def start(url: str, **env: str) -> Exporter:
+        started: Exporter = await exporter_at(free_port, url, **env)
+        return started
+
+    return start

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -158,18 +157,23 @@ async def test_client_pause(redis_server, trouble) -> None:
     await endure(world, admin(bus.url, "CLIENT", "PAUSE", 6000, "ALL"), nothing, "deaf", "timeout")
 
 
-async def test_debug_sleep(redis_server, trouble, servers) -> None:
-    bus = await redis_server()
-    world = await trouble(bus.url)
+async def test_debug_sleep(servers, ports, tmp_path, trouble) -> None:
+    bus = redises.server(servers, tmp_path, ports.take(), "bus", "--enable-debug-command", "local")
+    await bus.start()
+    await bus.wait_ready()
+    try:
+        world = await trouble(bus.url)
+        asleep: list[asyncio.Task[object]] = []
 
-    async def sleep() -> None:
-        # As no DEBUG is allowed by default: the process stands still, which is what it does in its sleep.
-        os.kill(bus.pid, signal.SIGSTOP)
+        async def sleep() -> None:
+            asleep.append(asyncio.create_task(admin(bus.url, "DEBUG", "SLEEP", 6)()))
 
-    async def wake() -> None:
-        os.kill(bus.pid, signal.SIGCONT)
+        async def wake() -> None:
+            await asleep[0]
 
-    await endure(world, sleep, wake, "deaf", "timeout")
+        await endure(world, sleep, wake, "deaf", "timeout")
+    finally:
+        await bus.kill()
 
 
 async def test_a_wrong_password(redis_server, trouble) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from healer.truth.shard import shard_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -85,8 +87,7 @@ def sharded(truth: Truth, shards: int) -> tuple[tuple[Class, ...], ...]:
     """
     every: list[list[Service]] = [[] for _ in range(shards)]
     for service in truth.services:
-        digest = hashlib.sha256(service.name.encode(errors="surrogatepass")).digest()
-        every[int.from_bytes(digest[:8]) % shards].append(service)
+        every[shard_of(service.name, shards)].append(service)
     return tuple(map(_classes, every))
 
 

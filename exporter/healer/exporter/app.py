@@ -25,9 +25,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from healer.truth.shard import Shard
+
 
 async def run(
-    listen: Address, truth_url: str, truth_key: str, env: Mapping[str, str], web_config: Path | None = None
+    listen: Address,
+    truth_url: str,
+    truth_key: str,
+    env: Mapping[str, str],
+    web_config: Path | None = None,
+    *,
+    shard: Shard | None = None,
 ) -> int:
     """Run the exporter until a signal; return the exit status.
 
@@ -37,6 +45,7 @@ async def run(
         truth_key: The key that it is under.
         env: The environment variables that a truth may be completed from.
         web_config: The file with TLS, users and headers; None for plain HTTP, open to all.
+        shard: Which part of the services to watch; None: all, up to what one exporter takes.
 
     Raises:
         ListenError: `listen` cannot be listened on.
@@ -47,8 +56,10 @@ async def run(
     clock = SystemClock()
     replica = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
     desk = PushDesk(env, clock)
-    wiring = Wiring(replica, clock, desk.closed)
-    truth = Follower(Location(truth_url, truth_key), env, wiring.adopt, wiring.judged)
+    wiring = Wiring(replica, clock, desk.closed, shard)
+    truth = Follower(
+        Location(truth_url, truth_key), env, wiring.adopt, wiring.judged, fault=wiring.shard.fault
+    )
     collector = HeartbeatCollector(wiring, Anchor(clock), desk.answered)
     registry = process_registry()
     registry.register(collector)

@@ -104,3 +104,8 @@ class HeartbeatCollector(Collector):
         build = InfoMetricFamily("heartbeat_exporter_build", "What this exporter is.")
         build.add_metric([], {"version": __version__, "python_version": platform.python_version()})
         yield build
+        shard = InfoMetricFamily(
+            "heartbeat_exporter_shard", "Which part of the services this exporter watches."
+        )
+        shard.add_metric([], {"shard": str(self._wiring.shard.number), "of": str(self._wiring.shard.count)})
+        yield shard

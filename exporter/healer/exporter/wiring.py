@@ -19,6 +19,7 @@ from healer.beats.sharded import ShardedListener
 from healer.runtime.place import place_of
 from healer.runtime.tasks import end
 from healer.truth.model import Source as Kind
+from healer.truth.shard import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,23 +40,32 @@ class Wiring:
         truth: The truth in force, or None before the first.
         successful: The newest document seen is the truth in force.
         adopted_at: When a truth was last adopted (monotonic), or None.
-        board: What was heard of its services.
+        board: What was heard of its services, of those in the shard.
+        shard: Which part of the services that is.
         listeners: The source of each of its buses, by name.
     """
 
-    def __init__(self, replica: str, clock: Clock, closed: Callable[[], str | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        replica: str,
+        clock: Clock,
+        closed: Callable[[], str | None] = lambda: None,
+        shard: Shard | None = None,
+    ) -> None:
         """Make a wiring without a truth.
 
         Args:
             replica: What tells this exporter's own beats from others'.
             clock: Gives the instants of everything.
             closed: Returns why nobody can post beats, or None.
+            shard: Which part of the services is watched here; None: all.
         """
         self.truth: Truth | None = None
         self.successful = False
         self.adopted_at: float | None = None
         self.board = Board()
         self.listeners: dict[str, Source] = {}
+        self.shard = shard or Shard()
         self._closed = closed
         self._identities: dict[str, Identity] = {}
         self._replica = replica
@@ -67,7 +77,7 @@ class Wiring:
     async def adopt(self, truth: Truth) -> None:
         """Put `truth` in force: carry out how it differs from the last one."""
         self.truth = truth
-        self.board.adopt(truth.services)
+        self.board.adopt(self.shard.of(truth.services))
         identity = Identity(truth.monitor.name, truth.monitor.heartbeat_channel, self._replica)
         wanted = {bus.name: bus for bus in truth.buses}
         for name, listener in list(self.listeners.items()):

@@ -46,6 +46,7 @@ class Follower:
         adopt: Callable[[Truth], Awaitable[None]],
         judged: Callable[[bool], None] = lambda _: None,
         *,
+        fault: Callable[[Truth], Problem | None] = lambda _: None,
         interval: float = POLL_INTERVAL,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -56,9 +57,11 @@ class Follower:
             env: The environment variables that a truth may be completed from.
             adopt: Puts a truth in force that differs from the last.
             judged: Told whether the newest document seen is in force, whenever one was read or should have been.
+            fault: Returns why a truth that loads cannot be taken, or None.
             interval: Seconds between two looks.
             sleep: Waits that many seconds.
         """
+        self._unfit = fault
         self.truth: Truth | None = None
         self._place = place
         self._env = env
@@ -100,7 +103,7 @@ class Follower:
                 self._log.info("truth can be read again, it is unchanged")
 
     async def _take(self, raw: bytes) -> None:
-        read = await aside(partial(_read, raw, self._env, self._place.key, self.truth))
+        read = await aside(partial(_read, raw, self._env, self._place.key, self.truth, self._unfit))
         log = self._log.error if read.truth is None else self._log.warning
         for problem in read.problems[:MOST_LOGGED]:
             log("truth problem", problem=problem.render(self._place.key))
@@ -127,10 +130,18 @@ class Follower:
         self._log.error("truth refused, the last one stays", reason=reason)
 
 
-def _read(raw: bytes, env: Mapping[str, str], source: str, before: Truth | None) -> _Read:
+def _read(
+    raw: bytes,
+    env: Mapping[str, str],
+    source: str,
+    before: Truth | None,
+    unfit: Callable[[Truth], Problem | None],
+) -> _Read:
     """Do what takes seconds for thousands of services, away from the event loop."""
     try:
         loaded = parse(raw, env=env, source=source)
     except TruthError as error:
         return _Read(None, False, error.problems, str(error))
+    if (problem := unfit(loaded.truth)) is not None:
+        return _Read(None, False, [problem], problem.render(source))
     return _Read(loaded.truth, loaded.truth != before, loaded.warnings)
