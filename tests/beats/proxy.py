@@ -51,10 +51,11 @@ class Proxy:
         self._clients.add(writer)
         upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._target)
         try:
-            await asyncio.gather(
-                self._pump(reader, upstream_writer, writer=None),
-                self._pump(upstream_reader, writer, writer=writer),
-            )
+            with contextlib.suppress(asyncio.CancelledError):  # asyncio would log that it was told to end
+                await asyncio.gather(
+                    self._pump(reader, upstream_writer, writer=None),
+                    self._pump(upstream_reader, writer, writer=writer),
+                )
         finally:
             self._clients.discard(writer)
             self._tasks.discard(task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
@@ -97,12 +98,13 @@ def application(face: Face, *, max_body: int = 1 << 20) -> web.Application:
         encode, content_type = _encoder(request.headers.get("Accept", ""))
         response = web.StreamResponse(headers={"Content-Type": content_type})
         response.enable_compression()
-        await response.prepare(request)
-        for piece in face.stream(content_type.startswith("application/openmetrics-text")):
-            await response.write(piece)
-            await asyncio.sleep(0)
-        await response.write(encode(face.registry))
-        await response.write_eof()
+        with contextlib.suppress(ConnectionError):  # who gives up on a scrape need not be told
+            await response.prepare(request)
+            for piece in face.stream(content_type.startswith("application/openmetrics-text")):
+                await response.write(piece)
+                await asyncio.sleep(0)
+            await response.write(encode(face.registry))
+            await response.write_eof()
         return response
 
     async def healthy(_: web.Request) -> web.Response:
