@@ -26,18 +26,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from redis.asyncio import Redis
-
 from bench.flood import Flood
 from bench.measure import cpu_seconds, percentile, resident_bytes
 from bench.troubles import TROUBLES, Troubled
+from redis.asyncio import Redis
+from tests.beats.proxy import Proxy
+from tests.redises import server as redis_server
+
 from healer.bundle import Settings, render, write
 from healer.stack import stack
 from healer.stack.ports import Ports
 from healer.stack.servers import find
 from healer.truth.load import parse
-from tests.beats.proxy import Proxy
-from tests.redises import server as redis_server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -234,12 +234,11 @@ class Soak:
         # What is counted lies between two troubles: from the recovery to the next one.
         await asyncio.sleep(max(5.0, end - 60 + 38 - time.time()))
         after = await self._settled()
+        # Who was silent comes back with the counter of those who were not: no gap of theirs is a loss.
+        dead = {one.name for one in self.ledger.deaths}
+        gaps = sum(after[2][name] - lost for name, lost in before[2].items() if name not in dead)
         count = Count(
-            after[0] - before[0],
-            after[1] - before[1],
-            after[2] - before[2],
-            after[3] - before[3],
-            before[4] == after[4],
+            after[0] - before[0], after[1] - before[1], gaps, after[3] - before[3], before[4] == after[4]
         )
         self.counts.append(count)
         if count.whole:
@@ -262,7 +261,7 @@ class Soak:
         )
         await asyncio.sleep(max(0.0, end - time.time()))
 
-    async def _settled(self) -> tuple[int, int, int, float, float]:
+    async def _settled(self) -> tuple[int, int, dict[str, int], float, float]:
         """Pause the publishing; return what was delivered and counted so far, gaps, the time, and reconnects."""
         self.flood.paused = True
         await self.flood.settled()
@@ -276,9 +275,7 @@ class Soak:
             counted = now
         self.flood.paused = False
         found = re.search(rb'^heartbeat_bus_reconnects_total\{bus="bus"\} (\S+)$', body, re.MULTILINE)
-        # Who was silent comes back with the counter of those who were not.
-        dead = {one.name.encode() for one in self.ledger.deaths}
-        lost = sum(int(float(value)) for name, value in LOST.findall(body) if name not in dead)
+        lost = {name.decode(): int(float(value)) for name, value in LOST.findall(body)}
         return self.flood.delivered, counted, lost, time.time(), float(found[1]) if found else -1
 
     async def _until_heard(self, seconds: float) -> None:

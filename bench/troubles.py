@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from bench.flood import Flood
-    from healer.stack.stack import Server
     from tests.beats.proxy import Proxy
+
+    from healer.stack.stack import Server
 
 
 @dataclass
