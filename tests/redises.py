@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
+from tests.patience import PATIENCE
 
 from healer.stack.ports import LOOPBACK
 from healer.stack.probes import redis_pong
@@ -36,7 +37,7 @@ def server(servers: Servers, folder: Path, port: int, name: str, *options: str) 
     return Server(Command(name, argv, redis_pong(port), program.environment), folder, port, scheme="redis")
 
 
-async def until(url: str, command: str, *words: str, seconds: float = 20.0) -> None:
+async def until(url: str, command: str, *words: str, seconds: float = PATIENCE) -> None:
     """Ask a server until its answer holds one of the words."""
     async with asyncio.timeout(seconds), Redis.from_url(url, protocol=2, decode_responses=True) as redis:
         redis.response_callbacks.clear()
@@ -149,7 +150,7 @@ async def sentinels(
         await asyncio.gather(*(one.kill() for one in (*pair, *guards)))
 
 
-async def until_found(look: Callable[[], Awaitable[int]], wanted: int, seconds: float = 15.0) -> None:
+async def until_found(look: Callable[[], Awaitable[int]], wanted: int, seconds: float = PATIENCE) -> None:
     """Look until what is wanted is found."""
     async with asyncio.timeout(seconds):
         found = None

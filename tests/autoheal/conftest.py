@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest_asyncio
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -70,14 +71,6 @@ def policy(command: list[str], *, svc: str = "", **top: Any) -> str:
     return json.dumps({"actions": {"restart": action}, "rules": rules, **top})
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait for `condition`; fail after `seconds`."""
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < seconds, "waited in vain"
-        await asyncio.sleep(0.02)
-
-
 @dataclass
 class Autoheal:
     """A running autoheal."""
@@ -124,7 +117,7 @@ class Autoheal:
     async def reasons(self) -> list[str]:
         return [each["reason"] for each in await self.audit(kind="decision_skip")]
 
-    async def wait_for(self, kind: str, count: int = 1, seconds: float = 15.0) -> list[dict[str, Any]]:
+    async def wait_for(self, kind: str, count: int = 1, seconds: float = PATIENCE) -> list[dict[str, Any]]:
         start = time.monotonic()
         while len(found := await self.audit(kind=kind)) < count:
             assert time.monotonic() - start < seconds, await self.audit()
@@ -189,7 +182,7 @@ async def autoheal(ports, tmp_path) -> AsyncIterator[Callable[..., Awaitable[Aut
         begun = time.monotonic()
         while True:
             assert process.returncode is None, log.read_text()
-            assert time.monotonic() - begun < 20.0, "autoheal does not answer"
+            assert time.monotonic() - begun < PATIENCE, "autoheal does not answer"
             with contextlib.suppress(OSError):
                 await made.request("GET", "/-/healthy")
                 return made

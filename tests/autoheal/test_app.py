@@ -8,11 +8,12 @@ import time
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout
+from tests.patience import stopwatch, until
 
 from healer.autoheal.app import StartError, run
 from healer.web.listen import Address
 
-from .conftest import NEVER, OTHER_TOKEN, TOKEN, alert, policy, until, webhook
+from .conftest import NEVER, OTHER_TOKEN, TOKEN, alert, policy, webhook
 
 REPLACED = """
 actions:
@@ -123,9 +124,8 @@ async def test_a_hundred_duplicates_from_two_alertmanagers_run_once(autoheal, tm
 
 async def test_a_long_action_is_one_delivery_that_was_answered_before_it(autoheal) -> None:
     heal = await autoheal(policy(["/bin/sleep", "4"]))
-    began = time.monotonic()
     assert await heal.post(alert(starts=time.time())) == 200
-    assert time.monotonic() - began < 2.0
+    assert [record["kind"] for record in heal.records()][-1] == "action_start", "answered while it runs"
     await heal.wait_for("action_ok")
     assert len(await heal.audit(kind="action_start")) == 1
 
@@ -323,9 +323,9 @@ async def test_it_stops_in_time_and_leaves_its_action_running_but_on_record(auto
     await heal.post(alert())
     await heal.wait_for("action_start")
     await asyncio.sleep(0.3)
-    began = time.monotonic()
-    assert await heal.stop() == 0
-    assert time.monotonic() - began < 4.0  # two seconds, on a machine that does nothing else
+    with stopwatch(heal.process.pid) as watch:
+        assert await heal.stop() == 0
+    assert watch.seconds < 2.0
     last = heal.records()[-1]
     assert last["kind"] == "action_interrupted"
     assert len(last["survivors"]) >= 1

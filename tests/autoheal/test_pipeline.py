@@ -11,12 +11,13 @@ import time
 
 import pytest
 from redis.asyncio import Redis
+from tests.patience import PATIENCE, until
 
 from healer.bundle import Settings, render, write
 from healer.stack import stack
 from healer.truth.load import parse
 
-from .conftest import policy, until
+from .conftest import policy
 
 SERVICE = """
 import json, os, sys, time
@@ -89,21 +90,21 @@ async def test_a_dead_process_is_first_rehearsed_then_restarted_and_healed(
         for part in parts:
             await part.start()
             await part.wait_ready()
-        await until(lambda: pid.exists() and pid.read_text(), 20)
+        await until(lambda: pid.exists() and pid.read_text())
         start_time = time.monotonic()
         while (await rehearsal.status())["watchdog_age_sec"] is None:
-            assert time.monotonic() - start_time < 30
+            assert time.monotonic() - start_time < PATIENCE
         os.kill(first := int(pid.read_text()), signal.SIGKILL)
-        (dry,) = await rehearsal.wait_for("action_dry_run", seconds=40)
+        (dry,) = await rehearsal.wait_for("action_dry_run")
         assert (dry["alertname"], dry["target"]) == ("HeartbeatMiss", "rss_agg")
         assert int(pid.read_text()) == first, "a dry run ran something"
         await rehearsal.stop()
 
         port = rehearsal.url.rpartition(":")[2]
         live = await autoheal(rules, folder=state, port=port)
-        (ok,) = await live.wait_for("action_ok", seconds=40)
+        (ok,) = await live.wait_for("action_ok")
         assert ok["target"] == "rss_agg"
-        (healed,) = await live.wait_for("healed", seconds=40)
+        (healed,) = await live.wait_for("healed")
         assert 0 < healed["after_sec"] < 20
         assert int(pid.read_text()) != first
         assert len(await live.audit(kind="action_start")) == 1

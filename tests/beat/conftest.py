@@ -7,12 +7,12 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from tests.patience import PATIENCE, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
 
 class Ear:
@@ -29,7 +29,7 @@ class Ear:
     def numbers(self) -> list[int]:
         return [beat["i"] for _, beat in self.heard]
 
-    async def hear(self, count: int, seconds: float = 10.0) -> list[tuple[str, dict[str, Any]]]:
+    async def hear(self, count: int, seconds: float = PATIENCE) -> list[tuple[str, dict[str, Any]]]:
         """Return all that was heard as soon as it is `count` beats or more."""
         await until(lambda: len(self.heard) >= count, seconds)
         return self.heard
@@ -54,16 +54,8 @@ async def listening(url: str, *channels: str) -> AsyncIterator[Ear]:
                 await asyncio.sleep(0.01)
 
     task = asyncio.create_task(listen())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await ready.wait()
     yield ear
     task.cancel()
     await asyncio.wait([task])
-
-
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    for _ in range(int(seconds / 0.01)):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail(f"did not happen within {seconds} s")

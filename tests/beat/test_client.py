@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
-from tests.beat.conftest import listening, until
+from tests.beat.conftest import listening
+from tests.patience import PATIENCE, stopwatch, until
 
 from healer.beat import AsyncHeartbeat, Heartbeat
 
@@ -32,8 +34,10 @@ async def test_it_beats_at_once_and_then_at_its_interval(kind, redis_server) -> 
     async with listening(server.url, "mesh:heartbeat") as ear:
         begun = time.monotonic()
         with running(kind("mesh", server.url, 0.2)) as heart:
-            beats = await ear.hear(6)
-            assert 0.9 < time.monotonic() - begun < 3
+            with stopwatch(os.getpid()) as watch:
+                beats = await ear.hear(6)
+            assert time.monotonic() - begun > 0.9
+            assert watch.seconds < 3
         assert [beat["svc"] for _, beat in beats] == ["mesh"] * len(beats)
         assert ear.numbers[:6] == [1, 2, 3, 4, 5, 6]
         assert heart.error is None
@@ -66,7 +70,7 @@ async def test_redis_may_come_late_die_and_return(kind, redis_server, caplog) ->
         await server.restart()
         before = heart.sent
         async with listening(server.url, "mesh:heartbeat") as ear:
-            await ear.hear(2, seconds=5)
+            await ear.hear(2)
         assert heart.sent > before
         # Those that were due meanwhile are gone, and the numbers say so.
         assert ear.numbers[0] > before + 2
@@ -81,10 +85,10 @@ async def test_a_frozen_redis_holds_up_nothing_and_no_backlog_follows(kind, redi
         await until(lambda: heart.sent)
         await server.pause()
         await until(lambda: heart.error)
-        begun = time.monotonic()
-        for _ in range(1000):
-            heart.alive()
-        assert time.monotonic() - begun < 0.5
+        with stopwatch(os.getpid()) as watch:
+            for _ in range(1000):
+                heart.alive()
+        assert watch.seconds < 0.5
         await asyncio.sleep(1.0)
         await server.resume()
         async with listening(server.url, "mesh:heartbeat") as ear:
@@ -111,7 +115,7 @@ async def test_work_that_stands_still_stops_beating(kind, redis_server) -> None:
 )
 async def test_whatever_the_url_is_nothing_is_raised(kind, url) -> None:
     with running(kind("mesh", url, 0.2)) as heart:
-        await until(lambda: heart.error, 20)
+        await until(lambda: heart.error)
     assert heart.sent == 0
 
 
@@ -167,7 +171,7 @@ def test_a_service_that_imports_it_loads_nothing_else_of_healer(kind) -> None:
         "and not m.startswith('healer.beat')])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], check=True, timeout=30, capture_output=True, text=True
+        [sys.executable, "-c", code], check=True, timeout=PATIENCE, capture_output=True, text=True
     )
     light = [
         "healer.runtime",

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
-from tests.beat.conftest import listening, until
+from tests.beat.conftest import listening
 from tests.exporter.conftest import seed, truth
+from tests.patience import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,15 +20,6 @@ from healer.truth.model import Bus, Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-
-
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> float:
-    """Wait for `condition` and return how long it took; fail after `seconds`."""
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < seconds, "waited in vain"
-        await asyncio.sleep(0.01)
-    return time.monotonic() - start
 
 
 def service(name: str, channel: str | None = None) -> Service:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from tests.patience import until
 
 from healer.beats import files
 from healer.beats.board import Slot
@@ -19,8 +20,6 @@ from healer.beats.faults import Reason
 from healer.beats.files import FileWatch, Presence, look
 from healer.runtime.clock import SystemClock
 from healer.truth.model import Bus, Service, Source
-
-from .conftest import until
 
 
 @pytest.fixture

@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 from redis.asyncio import Redis
+from tests.patience import until
 
 from healer.beats.keys import KeyPoll
 from healer.truth.model import Service, Source
 
-from .conftest import service, until
+from .conftest import service
 
 
 def keyed(name: str, interval: float = 0.2, timeout: float = 1.0) -> Service:

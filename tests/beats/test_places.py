@@ -10,6 +10,7 @@ import trustme
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from tests import redises
+from tests.patience import until
 
 from healer.beats.board import Slot
 from healer.beats.cadence import cadence
@@ -18,7 +19,7 @@ from healer.runtime.place import by_slot, client, locate, place_of, primary
 from healer.truth.model import Service, Source
 from healer.truth.store import fetch, replace
 
-from .conftest import service, until
+from .conftest import service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ NAMES = ("mesh", "massive", "vexy_ai", "rss_agg")
 
 async def heard(ears, publish: Callable) -> None:
     """Publish a beat of each service and wait until all are heard."""
-    await until(lambda: ears.listener.up and all(slot.since for slot in ears.slots.values()), 10)
+    await until(lambda: ears.listener.up and all(slot.since for slot in ears.slots.values()))
     before = {slot.name: slot.beats for slot in ears.slots.values()}
     for channel in ears.slots:
         await publish(channel, "{}")
@@ -89,9 +90,9 @@ async def test_on_a_cluster_by_messages_by_shards_and_by_keys(servers, ports, tm
         keys = [Service(f"k{name}", "test", f"{name}:key", 0.2, 1.0, Source.KEY) for name in NAMES]
         plain = await listening(url, *services, *keys)
         sharded = await listening(f"{url}?sharded=true", *services, *keys)
-        await until(lambda: plain.listener.up and sharded.listener.up, 10)
+        await until(lambda: plain.listener.up and sharded.listener.up)
         everything = [*plain.slots.values(), *sharded.slots.values()]
-        await until(lambda: all(slot.since for slot in everything), 10)
+        await until(lambda: all(slot.since for slot in everything))
         assert len(sharded.listener._shards) == 3
         async with RedisCluster.from_url(nodes[0].url) as redis:
             for name in NAMES:
@@ -118,7 +119,7 @@ async def test_on_a_cluster_by_messages_by_shards_and_by_keys(servers, ports, tm
         assert took < services[0].timeout
         await until(lambda: all(slot.since is None for slot in plain.slots.values()), 0.5)
         await nodes[2].resume()
-        await until(lambda: plain.listener.up and sharded.listener.up, 10)
+        await until(lambda: plain.listener.up and sharded.listener.up)
 
 
 async def test_a_slot_that_moves_is_followed(servers, ports, tmp_path, listening) -> None:
@@ -134,8 +135,8 @@ async def test_a_slot_that_moves_is_followed(servers, ports, tmp_path, listening
             name = await there.execute_command("CLUSTER", "MYID")
             for redis in (there, here):
                 await redis.execute_command("CLUSTER", "SETSLOT", slot, "NODE", name)
-            await until(lambda: len(ears.listener._shards) == 3 and str(target.port) in _of(ears), 10)
-            await until(lambda: ears.listener.up and ears.slot("mesh").since, 10)
+            await until(lambda: len(ears.listener._shards) == 3 and str(target.port) in _of(ears))
+            await until(lambda: ears.listener.up and ears.slot("mesh").since)
             await there.execute_command("SPUBLISH", "mesh:heartbeat", "{}")
         await until(lambda: ears.slot("mesh").beats == 1)
 
@@ -160,9 +161,9 @@ async def test_a_sentinel_s_master_is_found_and_its_failover_followed(
         since = ears.slot("mesh").since
         async with Redis.from_url(guards[1].url, protocol=2) as redis:
             await redis.execute_command("SENTINEL", "FAILOVER", "mymaster")
-        await until(lambda: ears.listener.reconnects and ears.listener.up, 15)
-        await until(lambda: _role(ears) == second.port, 15)
-        await until(lambda: ears.listener.up and ears.slot("mesh").since, 15)
+        await until(lambda: ears.listener.reconnects and ears.listener.up)
+        await until(lambda: _role(ears) == second.port)
+        await until(lambda: ears.listener.up and ears.slot("mesh").since)
         assert ears.slot("mesh").since > since
         async with Redis.from_url(second.url) as redis:
             await heard(ears, redis.publish)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
+import os
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from tests.patience import stopwatch
 
 from healer.bundle import Settings
 from healer.bundle.reload import Server
@@ -239,9 +240,9 @@ async def test_who_cannot_be_told_gets_the_time_to_look(pipeline: Pipeline) -> N
 
 
 async def test_a_hundred_services_are_in_force_within_seconds(pipeline: Pipeline) -> None:
-    begun = time.monotonic()
-    await pipeline.sync.run(document(*(f"service_{i}" for i in range(100))), "truth")
-    assert time.monotonic() - begun < 15
+    with stopwatch(os.getpid()) as watch:
+        await pipeline.sync.run(document(*(f"service_{i}" for i in range(100))), "truth")
+    assert watch.seconds < 15
     assert await pipeline.runs("service_99")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest_asyncio
 from tests.bundle.test_sync import document
+from tests.patience import PATIENCE, stopwatch
 
 from healer.stack import stack
 
@@ -73,7 +73,7 @@ async def watching(servers: Servers, ports: Ports, tmp_path: Path) -> AsyncItera
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE):
         while not await true():  # noqa: ASYNC110  it is the state of other processes
             await asyncio.sleep(0.05)
 
@@ -141,10 +141,10 @@ async def test_sigterm_in_the_middle_of_a_check_ends_it_and_the_check_within_two
         return pid.exists() and pid.read_text().endswith("\n")
 
     await until(checking)
-    begun = time.monotonic()
-    watcher.send_signal(signal.SIGTERM)
-    assert await watcher.wait() == 0
-    assert time.monotonic() - begun < 2
+    with stopwatch(watcher.pid) as watch:
+        watcher.send_signal(signal.SIGTERM)
+        assert await watcher.wait() == 0
+    assert watch.seconds < 2.0
 
     async def gone() -> bool:
         try:

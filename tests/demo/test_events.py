@@ -34,13 +34,13 @@ async def publish(bus: Server, *messages: bytes) -> int:
 
 async def test_events_are_kept_in_order_byte_for_byte(bus: Server, events: Events) -> None:
     await publish(bus, MISS, OK)
-    assert (await events.wait("heartbeat_ok", "rss_agg", within=5)).raw == OK
+    assert (await events.wait("heartbeat_ok", "rss_agg", within=PATIENCE)).raw == OK
     assert [event.raw for event in events.all] == [MISS, OK]
 
 
 async def test_a_bookmark_leaves_out_what_came_before(bus: Server, events: Events) -> None:
     await publish(bus, MISS)
-    await events.wait("heartbeat_miss", "rss_agg", within=5)
+    await events.wait("heartbeat_miss", "rss_agg", within=PATIENCE)
     mark = events.mark()
     assert events.since(0, "heartbeat_", "rss_agg") != []
     assert events.since(mark) == []
@@ -50,7 +50,7 @@ async def test_an_event_that_does_not_come_is_missed_with_what_came_instead(
     bus: Server, events: Events
 ) -> None:
     await publish(bus, OK)
-    await events.wait("heartbeat_ok", "rss_agg", within=5)
+    await events.wait("heartbeat_ok", "rss_agg", within=PATIENCE)
     with pytest.raises(
         NoEventError, match=r"no heartbeat_miss for mesh within 0\.1 s; what came: .*heartbeat_ok"
     ):
@@ -62,7 +62,7 @@ async def test_it_hears_again_after_the_bus_was_killed(bus: Server, events: Even
     await bus.restart()
     while not await publish(bus, MISS):  # noqa: ASYNC110  until it has subscribed again
         await asyncio.sleep(0.02)
-    assert (await events.wait("heartbeat_miss", "rss_agg", within=5)).raw == MISS
+    assert (await events.wait("heartbeat_miss", "rss_agg", within=PATIENCE)).raw == MISS
 
 
 async def test_a_follower_gets_what_was_and_what_comes(bus: Server, events: Events) -> None:

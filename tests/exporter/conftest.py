@@ -16,6 +16,7 @@ import pytest_asyncio
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -74,7 +75,7 @@ class Exporter:
         return samples
 
     async def until(
-        self, condition: Callable[[dict[str, float]], object], seconds: float = 20.0
+        self, condition: Callable[[dict[str, float]], object], seconds: float = PATIENCE
     ) -> dict[str, float]:
         """Scrape until `condition` holds of the samples; return them."""
         start = time.monotonic()

@@ -9,6 +9,7 @@ import time
 
 from redis.asyncio import Redis
 from tests.exporter.conftest import publish, seed, truth
+from tests.patience import stopwatch
 
 UP = 'heartbeat_bus_up{bus="test"}'
 
@@ -56,10 +57,10 @@ async def test_sigterm_ends_it_within_two_seconds_even_on_a_frozen_bus(redis_ser
     process = await exporter(server.url)
     await process.until(listening)
     await server.pause()
-    begun = time.monotonic()
-    process.process.send_signal(signal.SIGTERM)
-    assert await process.process.wait() == 0
-    assert time.monotonic() - begun < 2.0
+    with stopwatch(process.process.pid) as watch:
+        process.process.send_signal(signal.SIGTERM)
+        assert await process.process.wait() == 0
+    assert watch.seconds < 2.0
     assert len(process.logged("event=stopped")) == 1
 
 
@@ -146,7 +147,7 @@ async def test_a_bus_lost_and_found_is_said_once_each(redis_server, exporter) ->
     await process.until(lambda m: m.get(UP) == 0 and m[since("mesh")] == 0)
     await asyncio.sleep(1)  # several attempts to reconnect fail meanwhile
     await server.restart()
-    await process.until(listening, seconds=10)
+    await process.until(listening)
     assert len(process.logged("component=bus event=lost")) == 1
     assert len(process.logged("component=bus event=hearing")) == 2
     assert not process.logged("cannot hear")

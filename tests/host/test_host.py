@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from tests.patience import stopwatch
 
 from healer.host.probe import Probe
 from healer.truth.machines import Host, Log
@@ -23,7 +24,7 @@ async def metrics(port: int, wanted: str) -> str:
     """Return /metrics once it holds `wanted`."""
     text = ""
     async with aiohttp.ClientSession() as session:
-        for _ in range(150):
+        for _ in range(600):
             try:
                 async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
                     text = await answer.text()
@@ -56,8 +57,10 @@ async def test_shows_files_and_errors_and_counts_on_over_a_restart(tmp_path: Pat
         return await asyncio.create_subprocess_exec(sys.executable, *command, *place)
 
     async def stop(process: asyncio.subprocess.Process) -> None:
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 2.5) == 0
+        with stopwatch(process.pid) as watch:
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0
+        assert watch.seconds < 2.5
 
     first = await start()
     try:

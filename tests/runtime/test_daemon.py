@@ -7,9 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
+from tests.patience import PATIENCE, stopwatch
 
 PROGRAM = """
 import asyncio, sys
@@ -50,23 +50,23 @@ def start(*args: str, **env: str) -> subprocess.Popen[str]:
 def test_a_signal_ends_it_cleanly(signum: signal.Signals) -> None:
     process = start()
     process.send_signal(signum)
-    process.communicate(timeout=5)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
 
 
 def test_a_task_that_will_not_end_is_left_behind_within_two_seconds() -> None:
     process = start("slow")
-    begun = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    process.stdout.close()
-    process.stderr.close()
-    process.wait(timeout=5)
-    assert time.monotonic() - begun < 2.0
+    with stopwatch(process.pid) as watch:
+        process.send_signal(signal.SIGTERM)
+        process.stdout.close()
+        process.stderr.close()
+        process.wait(timeout=30)  # half of what the task would take
+    assert watch.seconds < 2.0
 
 
 def test_a_task_that_fails_takes_the_daemon_down_and_is_named() -> None:
     process = start("fail")
-    _, errors = process.communicate(timeout=5)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "task ended by itself" in errors
     assert "RuntimeError('broken')" in errors
@@ -77,7 +77,7 @@ def test_a_hangup_is_passed_on() -> None:
     process.send_signal(signal.SIGHUP)
     assert process.stdout.readline() == "hangup\n"
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=5)
+    process.communicate(timeout=PATIENCE)
 
 
 def test_systemd_hears_ready_watchdog_and_stopping(tmp_path) -> None:
@@ -87,7 +87,7 @@ def test_systemd_hears_ready_watchdog_and_stopping(tmp_path) -> None:
         process = start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="300000")
         heard = [manager.recv(64) for _ in range(3)]
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=5)
+        process.communicate(timeout=PATIENCE)
         while b"STOPPING=1" not in heard:
             heard.append(manager.recv(64))
     assert heard[:2] == [b"READY=1", b"WATCHDOG=1"]

@@ -19,6 +19,7 @@ import pytest_asyncio
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
+from tests.patience import PATIENCE, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -104,8 +105,8 @@ def webhook(*alerts: dict[str, Any], sender: str = "http://alertmanager:9093") -
     return json.dumps(body).encode()
 
 
-def document(url: str, *, timeout: float = 2.0, own: float = 3.0) -> dict[str, Any]:
-    """Return a truth with rss_agg and mesh on the bus at `url`."""
+def document(url: str, *, timeout: float = 2.0, own: float = 60.0) -> dict[str, Any]:
+    """Return a truth with rss_agg and mesh on the bus at `url`; `own` is what may pass without a Watchdog."""
     names = ("rss_agg", "mesh")
     return {
         "buses": {"system-redis": {"url": url}},
@@ -120,15 +121,6 @@ def document(url: str, *, timeout: float = 2.0, own: float = 3.0) -> dict[str, A
             },
         },
     }
-
-
-async def until(condition: Callable[[], object], seconds: float = 8.0) -> float:
-    """Wait for `condition` and return how long it took; fail after `seconds`."""
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < seconds, "waited in vain"
-        await asyncio.sleep(0.01)
-    return time.monotonic() - start
 
 
 @dataclass
@@ -203,7 +195,7 @@ class Sentinel:
                 samples[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
         return samples
 
-    async def ready(self, seconds: float = 10.0) -> None:
+    async def ready(self, seconds: float = PATIENCE) -> None:
         start = time.monotonic()
         while (await self.request("/-/ready"))[0] != 200:
             assert time.monotonic() - start < seconds, (await self.request("/-/ready"))[1]
@@ -246,7 +238,7 @@ async def sentinel(ports, tmp_path) -> AsyncIterator[Callable[..., Awaitable[Sen
         begun = time.monotonic()
         while True:
             assert process.returncode is None, log.read_text()
-            assert time.monotonic() - begun < 15.0, "the sentinel does not answer"
+            assert time.monotonic() - begun < PATIENCE, "the sentinel does not answer"
             with contextlib.suppress(OSError):
                 await made.metrics()
                 return made

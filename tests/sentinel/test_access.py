@@ -11,11 +11,12 @@ import time
 import pytest
 import yaml
 from tests.bundle.conftest import EXAMPLE
+from tests.patience import until
 
 from healer.bundle import Settings, render, write
 from healer.stack import stack
 
-from .conftest import alert, seed, until, watchdog, webhook
+from .conftest import alert, seed, watchdog, webhook
 
 OLD, NEW = "the-old-token-0123456789", "the-new-token-9876543210"
 

@@ -9,8 +9,9 @@ import signal
 import time
 
 from redis.asyncio import Redis
+from tests.patience import PATIENCE, stopwatch, until
 
-from .conftest import alert, health, seed, until, watchdog, webhook
+from .conftest import alert, health, seed, watchdog, webhook
 
 
 def miss(at: float, *, svc: str = "rss_agg", **more: object) -> dict:
@@ -67,7 +68,7 @@ async def test_healer_misses_and_returns_by_its_alert(redis_server, sentinel, ch
 async def test_deliveries_come_twice_by_two_alertmanagers_to_two_sentinels_and_events_once(
     redis_server, sentinel, channel
 ) -> None:
-    server, one, heard = await running(redis_server, sentinel, channel, own=60.0)
+    server, one, heard = await running(redis_server, sentinel, channel)
     two = await sentinel(server.url)
     await two.ready()
     now = time.time()
@@ -102,7 +103,7 @@ async def test_a_webhook_of_many_alerts_and_foreign_ones_is_carried_out(
 async def test_a_thousand_services_that_die_at_once_are_all_reported_without_a_503(
     redis_server, sentinel, channel
 ) -> None:
-    _, guard, heard = await running(redis_server, sentinel, channel, own=60.0)
+    _, guard, heard = await running(redis_server, sentinel, channel)
     now = time.time()
     answers = await asyncio.gather(
         *(guard.post(miss(now, svc=f"service-{number}")) for number in range(1000))
@@ -134,7 +135,7 @@ async def test_metrics_are_served_before_redis_is_there_and_webhooks_are_put_off
 
 
 async def test_an_outage_of_redis_puts_off_and_loses_nothing(redis_server, sentinel, channel) -> None:
-    server, guard, heard = await running(redis_server, sentinel, channel, own=60.0)
+    server, guard, heard = await running(redis_server, sentinel, channel)
     now = time.time()
     await guard.post(miss(now))
     await until(lambda: len(heard.raw) == 1)
@@ -154,11 +155,11 @@ async def test_an_outage_of_redis_puts_off_and_loses_nothing(redis_server, senti
 
 
 async def test_a_hanging_redis_is_answered_for_within_seconds(redis_server, sentinel, channel) -> None:
-    server, guard, _ = await running(redis_server, sentinel, channel, own=60.0)
+    server, guard, _ = await running(redis_server, sentinel, channel)
     await server.pause()
-    begun = time.monotonic()
-    assert await guard.post(miss(time.time())) == 503
-    assert time.monotonic() - begun < 5.0
+    with stopwatch(guard.process.pid) as watch:
+        assert await guard.post(miss(time.time())) == 503
+    assert watch.seconds < 5.0
     await server.resume()
     assert await guard.post(miss(time.time())) == 200
 
@@ -199,15 +200,16 @@ async def test_a_silent_pipeline_is_a_healer_miss_until_it_beats_again(
     server, guard, heard = await running(redis_server, sentinel, channel, own=1.5)
     beat = time.time()
     await guard.post(watchdog(beat))
-    begun = time.monotonic()
-    while not heard.raw:
-        await guard.post(watchdog(beat))  # Alertmanager repeats the last word of a dead Prometheus
-        await guard.post(watchdog(beat + 1, resolved=True))
-        await asyncio.sleep(0.1)
-    assert 1.4 < time.monotonic() - begun < 2.5
+    with stopwatch(guard.process.pid) as watch:
+        while not heard.raw:
+            await guard.post(watchdog(beat))  # Alertmanager repeats the last word of a dead Prometheus
+            await guard.post(watchdog(beat + 1, resolved=True))
+            await asyncio.sleep(0.1)
+    assert watch.seconds < 2.5
+    said = time.time()
     message = json.loads(heard.raw[0])
     assert (message["type"], message["svc"], message["timeout_sec"]) == ("healer_miss", "healer", 1.5)
-    assert 1.5 <= message["late_sec"] < 2.5
+    assert 1.5 <= message["late_sec"] <= said - beat + 0.051
     samples = await guard.metrics()
     assert samples["sentinel_watchdog_silent"] == 1
     assert await health(server.url, "healer") == heard.raw[0]
@@ -278,14 +280,14 @@ async def test_an_expired_alert_is_no_recovery_until_the_pipeline_has_been_sound
         if beats == 5:
             await guard.post(miss(now + 15, svc="mesh"))  # dead all the time
         await asyncio.sleep(0.2)
-        assert time.monotonic() - begun < 15.0
+        assert time.monotonic() - begun < PATIENCE
     assert time.monotonic() - begun > 1.2 + 1.6 + 1.0, "warm-up, timeout and the pipeline's own"
     assert heard.events()[3:] == [("healer_ok", "healer"), ("heartbeat_ok", "rss_agg")]
     assert (await guard.metrics())["sentinel_pending_resolutions"] == 0
 
 
 async def test_a_service_that_left_the_truth_is_not_called_recovered(redis_server, sentinel, channel) -> None:
-    _, guard, heard = await running(redis_server, sentinel, channel, own=60.0)
+    _, guard, heard = await running(redis_server, sentinel, channel)
     now = time.time()
     await guard.post(miss(now, svc="retired"))
     await guard.post(ok(now, now + 1, svc="retired"))
@@ -310,12 +312,12 @@ async def test_a_truth_that_does_not_load_changes_nothing(redis_server, sentinel
 async def test_the_alerts_bus_moves_with_the_truth_and_incidents_with_it(
     redis_server, sentinel, channel
 ) -> None:
-    server, guard, _ = await running(redis_server, sentinel, channel, own=60.0)
+    server, guard, _ = await running(redis_server, sentinel, channel)
     now = time.time()
     await guard.post(miss(now))
     elsewhere = await redis_server()
     moved = await channel(elsewhere.url)
-    await seed(elsewhere.url, own=60.0)
+    await seed(elsewhere.url)
     async with Redis.from_url(elsewhere.url) as redis:
         text = await redis.get("truth:doc")
     async with Redis.from_url(server.url) as redis:
@@ -333,8 +335,8 @@ async def test_it_stops_within_two_seconds_also_with_a_hanging_redis(redis_serve
     await server.pause()
     posting = asyncio.create_task(guard.request("/webhook", webhook(miss(time.time()))))
     await asyncio.sleep(0.3)
-    begun = time.monotonic()
-    assert await guard.stop() == 0
-    assert time.monotonic() - begun < 2.0
+    with stopwatch(guard.process.pid) as watch:
+        assert await guard.stop() == 0
+    assert watch.seconds < 2.0
     await server.resume()
     await asyncio.gather(posting, return_exceptions=True)

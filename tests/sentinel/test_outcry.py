@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -13,28 +14,43 @@ import time
 
 import pytest
 import pytest_asyncio
+from aiohttp import ClientError
+from tests.patience import stopwatch, until
 from tests.receivers import endpoint, mail_server, secret
 
-from .conftest import alert, seed, until, watchdog
+from .conftest import alert, seed, watchdog
 
-OWN = 1.5
+OWN = 3.0
+"""Seconds of silence that are allowed: many times what a busy machine may keep the heart from beating."""
+
+ROUNDING = 0.05 + 0.001
+"""What a figure with one decimal may be off, and two readings of one clock."""
 HUSH = "/services/T0/planted-webhook-secret"
 
 
 class Heart:
-    """An Alertmanager that sends Watchdogs to sentinels for as long as it beats."""
+    """An Alertmanager that sends Watchdogs to sentinels for as long as it beats.
+
+    Attributes:
+        heard: Of each Watchdog that was taken: when it was about to be sent, and when the answer was there. In between,
+            and never otherwise, it was heard.
+    """
 
     def __init__(self, *guards) -> None:
         self.guards = list(guards)
         self.beats = True
+        self.heard: list[tuple[float, float]] = []
 
     async def run(self) -> None:
         while True:
-            beat = watchdog(time.time())
-            for guard in self.guards if self.beats else ():
-                with contextlib.suppress(OSError):
-                    await guard.post(beat)
+            await asyncio.gather(*(self._send(guard) for guard in self.guards if self.beats))
             await asyncio.sleep(0.2)
+
+    async def _send(self, guard) -> None:
+        sent = time.time()
+        with contextlib.suppress(OSError, ClientError):
+            if await guard.post(watchdog(sent)) == 200:
+                self.heard.append((sent, time.time()))
 
 
 @pytest_asyncio.fixture
@@ -67,7 +83,7 @@ async def started(redis_server, sentinel, heart, env, count: int = 1):
     for guard in guards:
         await guard.ready()
     heart.guards = guards
-    await asyncio.sleep(0.5)
+    await until(lambda: len(heart.heard) > count)
     return server, guards
 
 
@@ -83,26 +99,32 @@ async def test_silence_and_its_end_are_told_once_by_each_way(
 ) -> None:
     slack, mail, env = people
     _, (guard,) = await started(redis_server, sentinel, heart, env)
-    silent_at = time.time()
     heart.beats = False
+    with stopwatch(guard.process.pid) as watch:
+        await until(lambda: slack.heard or mail.messages)
+    assert watch.seconds < OWN + 3
+    told = time.time()
+    (sent, answered), count = heart.heard[-1], len(heart.heard)
     await until(lambda: slack.heard and mail.messages)
-    assert OWN - 0.5 < time.time() - silent_at < OWN + 3
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(1.0)  # time for what must not come: another message
     heart.beats = True
+    await until(lambda: len(slack.heard) == 2 or len(mail.messages) == 2)
+    over_told = time.time()
     await until(lambda: len(slack.heard) == 2 and len(mail.messages) == 2)
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(1.0)
     assert titles(slack) == [MISS, BACK]
     assert [message["Subject"] for message in mail.messages] == [MISS, BACK]
     assert mail.sessions == [(True, True)] * 2, "over TLS, and logged in"
     assert mail.messages[0]["To"] == "ops@example.com, night@example.com"
     text = mail.messages[0].get_body(("plain",)).get_content()
-    late = re.search(r"Late by (\d+\.\d) s, timeout 1\.5 s", text)
+    late = re.search(r"Late by (\d+\.\d) s, timeout 3\.0 s", text)
     assert late, text
-    assert OWN <= float(late[1]) < OWN + 1
+    assert OWN - ROUNDING <= float(late[1]) <= told - sent + ROUNDING
     over = mail.messages[1].get_body(("plain",)).get_content()
     lasted = re.search(r"to [-0-9: ]+ UTC, (\d+\.\d) s", over)
     assert lasted, over
-    assert abs(float(lasted[1]) - (time.time() - 1.5 - silent_at)) < 1.0
+    again, _ = heart.heard[count]
+    assert again - answered - ROUNDING <= float(lasted[1]) <= over_told - sent + ROUNDING
     assert "/docs/runbooks/Watchdog.md" in text
     samples = await guard.metrics()
     for channel in ("slack", "mail"):
@@ -121,7 +143,7 @@ async def test_while_alertmanager_can_tell_the_sentinel_does_not(
     now = time.time()
     assert await guard.post(alert("HealerMiss", "healer", starts=now, late_sec="35", timeout_sec="30")) == 200
     assert await guard.post(alert(starts=now, late_sec="2.5", timeout_sec="2")) == 200
-    await asyncio.sleep(OWN + 1.5)
+    await asyncio.sleep(OWN + 0.5)
     assert (slack.tries, mail.messages) == (0, [])
 
 
@@ -129,9 +151,12 @@ async def test_what_lasts_is_told_again_but_seldom(redis_server, sentinel, heart
     slack, _, env = people
     await started(redis_server, sentinel, heart, {**env, "SENTINEL_REPEAT_SEC": "2"})
     heart.beats = False
-    await until(lambda: slack.heard)
-    await asyncio.sleep(5.0)
+    await until(lambda: len(slack.heard) == 3)
     assert titles(slack) == [MISS] * 3
+    first, second, third = (
+        float(re.search(r"Late by (\d+\.\d) s", json.dumps(body))[1]) for body in slack.heard
+    )
+    assert min(second - first, third - second) >= 2.0 - 2 * ROUNDING
     heart.beats = True
     await until(lambda: titles(slack)[-1] == BACK)
 
@@ -158,10 +183,10 @@ async def test_it_is_told_without_redis_too(redis_server, sentinel, heart, peopl
     server, _ = await started(redis_server, sentinel, heart, env)
     await server.kill()
     heart.beats = False
-    await until(lambda: titles(slack) == [MISS], 12.0)
+    await until(lambda: titles(slack) == [MISS])
     await server.restart()
     heart.beats = True
-    await until(lambda: titles(slack) == [MISS, BACK], 12.0)
+    await until(lambda: titles(slack) == [MISS, BACK])
 
 
 @pytest.mark.parametrize("mood", [500, 429, 404, "hang", "close", "refuse"])
@@ -174,8 +199,10 @@ async def test_a_way_that_is_out_delays_no_other_and_gets_everything_once_it_is_
         await slack.shut()
     _, (guard,) = await started(redis_server, sentinel, heart, env)
     heart.beats = False
-    assert await until(lambda: mail.messages) < OWN + 3
-    await asyncio.sleep(1.0)
+    with stopwatch(guard.process.pid) as watch:
+        await until(lambda: mail.messages)
+    assert watch.seconds < OWN + 3
+    await until(lambda: guard.logged("message did not arrive, trying on"))
     heart.beats = True
     await until(lambda: len(mail.messages) == 2)
     assert slack.heard == []
@@ -183,7 +210,7 @@ async def test_a_way_that_is_out_delays_no_other_and_gets_everything_once_it_is_
     slack.mood = 200
     if mood == "refuse":
         await slack.open()
-    await until(lambda: titles(slack) == [MISS, BACK], 20.0)
+    await until(lambda: titles(slack) == [MISS, BACK])
     assert "planted-webhook-secret" not in guard.log.read_text()
     assert len(guard.logged("message did not arrive, trying on")) == 1
 
@@ -196,14 +223,16 @@ async def test_a_relay_that_is_out_delays_no_other_and_gets_everything_once_it_i
     mail.mood = mood
     if mood == "refuse":
         await mail.shut()
-    await started(redis_server, sentinel, heart, env)
+    _, (guard,) = await started(redis_server, sentinel, heart, env)
     heart.beats = False
-    assert await until(lambda: slack.heard) < OWN + 3
-    await asyncio.sleep(0.5)
+    with stopwatch(guard.process.pid) as watch:
+        await until(lambda: slack.heard)
+    assert watch.seconds < OWN + 3
+    assert mail.messages == []
     mail.mood = "ok"
     if mood == "refuse":
         await mail.open()
-    await until(lambda: len(mail.messages) == 1, 40.0)
+    await until(lambda: len(mail.messages) == 1)
 
 
 async def test_the_switch_is_called_while_watchdogs_come_and_not_after(
@@ -216,18 +245,24 @@ async def test_the_switch_is_called_while_watchdogs_come_and_not_after(
         await until(lambda: len(outside.heard) >= 3)
         assert set(outside.paths) == {"/ping/planted-switch-secret"}
         heart.beats = False
-        await asyncio.sleep(1.5)
+        before = outside.tries
+        while not (await guard.metrics())["sentinel_watchdog_silent"]:  # noqa: ASYNC110  another process
+            await asyncio.sleep(0.1)
         calls = outside.tries
-        await asyncio.sleep(3.0)
+        assert calls <= before + 2, "for the one on its way, and the last one"
+        await asyncio.sleep(2.0)
         assert outside.tries == calls, "a call without a Watchdog says that all is well"
         outside.mood = 500
         heart.beats = True
         await until(lambda: outside.tries > calls)
+        good = time.time()
         outside.mood = 200
-        await until(lambda: len(outside.heard) > calls, 12.0)
+        await until(lambda: len(outside.heard) > calls)
         samples = await guard.metrics()
+        while samples["sentinel_deadmansswitch_last_success_timestamp_seconds"] < good - 0.001:
+            samples = await guard.metrics()
+        assert samples["sentinel_deadmansswitch_last_success_timestamp_seconds"] <= time.time() + 0.001
         assert samples['sentinel_deadmansswitch_pings_total{result="failed"}'] >= 1
-        assert abs(samples["sentinel_deadmansswitch_last_success_timestamp_seconds"] - time.time()) < 5
         said = guard.log.read_text() + (await guard.request("/metrics"))[1]
         assert "planted-switch-secret" not in said
 

@@ -58,11 +58,11 @@ async def frames(answer: ClientResponse, count: int) -> list[str]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(1000):
+    for _ in range(12_000):
         if condition():
             return
         await asyncio.sleep(0.005)
-    pytest.fail("did not happen within 5 s")
+    pytest.fail("did not happen within a minute")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ ones belong to the Go templates that Prometheus and Alertmanager read.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import jinja2
@@ -91,6 +92,7 @@ def render(truth: Truth, settings: Settings) -> dict[str, str]:
     }
 
 
+@cache  # compiling the templates takes longer than filling them in
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("healer.bundle"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import promql_parser
@@ -71,6 +72,7 @@ def go(value: str) -> str:
     return value.replace("{{", '{{ "{{" }}')
 
 
+@lru_cache(8192)  # every name is written many times
 def scalar(value: str) -> str:
     """Return `value` as a YAML scalar on one line, quoted only where it has to be."""
     style = None if value.isprintable() else '"'
@@ -78,6 +80,7 @@ def scalar(value: str) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
+@lru_cache(1024)
 def promql(expression: str) -> str:
     """Return `expression` laid out as Prometheus' documentation does.
 
