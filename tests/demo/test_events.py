@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 import redis.asyncio
+from tests.patience import PATIENCE
 
 from healer.demo.events import Events, NoEventError
 from healer.stack.stack import Server

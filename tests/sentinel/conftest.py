@@ -220,7 +220,7 @@ async def sentinel(ports, tmp_path) -> AsyncIterator[Callable[..., Awaitable[Sen
 
     async def start(redis_url: str, *, port: int | None = None, **environment: object) -> Sentinel:
         port = port or ports.take()
-        log = tmp_path / f"sentinel-{len(running)}.log"
+        log = tmp_path / f"sentinel-{port}-{len(running)}.log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "healer", "sentinel", "--listen", f"127.0.0.1:{port}"),

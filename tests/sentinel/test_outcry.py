@@ -79,10 +79,14 @@ async def started(redis_server, sentinel, heart, env, count: int = 1):
     """Return a Redis and sentinels on it that have heard a Watchdog."""
     server = await redis_server()
     await seed(server.url, own=OWN)
-    guards = [await sentinel(server.url, **env) for _ in range(count)]
-    for guard in guards:
+
+    async def start():
+        guard = await sentinel(server.url, **env)
         await guard.ready()
-    heart.guards = guards
+        heart.guards.append(guard)
+        return guard
+
+    guards = await asyncio.gather(*(start() for _ in range(count)))
     await until(lambda: len(heart.heard) > count)
     return server, guards
 

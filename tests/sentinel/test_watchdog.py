@@ -83,6 +83,7 @@ def test_time_in_which_the_sentinel_stood_still_is_not_silence(machine, dog) -> 
     dog.hear(AM, 500.0)
     run(machine, dog, 20)
     machine.sleep(300.0)
+    assert not dog.silent(), "whoever asks before the check does"
     dog.check()
     assert not dog.silent()
     run(machine, dog, 11)

@@ -62,15 +62,17 @@ class Watchdog:
 
     def check(self) -> None:
         """Note that this process runs; to be called several times a second."""
-        now = self._clock.monotonic()
-        gap = now - self._checked
-        if gap > STALL_SECONDS:
-            self._stalled += gap
-        self._checked = now
+        self._stalled = self._stood_still()
+        self._checked = self._clock.monotonic()
 
     def silent(self) -> bool:
         """Return whether nothing was heard for longer than `timeout`, while this process could hear."""
-        return self.late() - self._stalled > self.timeout
+        return self.late() - self._stood_still() > self.timeout
+
+    def _stood_still(self) -> float:
+        # With the time since the last check: who asks may run before the next check does.
+        gap = self._clock.monotonic() - self._checked
+        return self._stalled + (gap if gap > STALL_SECONDS else 0.0)
 
     def late(self) -> float:
         """Return the seconds since the last beat that counted, or since the start."""
