@@ -108,7 +108,9 @@ class _Looks:
         for name, unit in units.show(self._host.units).items():
             active = Measured(LIMITS.unit_inactive, float(unit.active), self._host, self._epoch(unit.changed))
             items.append(
-                self._judge.known("unit", name, unit.text, active, label="unit", probe={"probe": "systemd"})
+                self._judge.known(
+                    "unit", name, unit.text, active.value, active, label="unit", probe={"probe": "systemd"}
+                )
             )
             if unit.restarts is not None:
                 items.append(self._restarts(name, unit))
@@ -123,7 +125,7 @@ class _Looks:
             return self._judge.unknown("restarts", name, str(error), {"probe": "restarts", "target": name})
         text = f"restarts: {count}, well up to {enough:g} in {spoken(host.restarts_window, 'duration')}"
         return self._judge.known(
-            "restarts", name, text, Measured(LIMITS.unit_crash_loop, count, host), label="unit",
+            "restarts", name, text, count, Measured(LIMITS.unit_crash_loop, count, host), label="unit",
             probe={"probe": "restarts", "target": name},
         )  # fmt: skip
 
@@ -133,7 +135,7 @@ class _Looks:
         used = space.disk_used(path)
         limits = (LIMITS.disk_full, LIMITS.disk_filling)
         item = self._judge.known(
-            "mount", path, f"{used:.1f} % used, full above {self._host.disk_critical:g} %",
+            "mount", path, f"{used:.1f} % used, full above {self._host.disk_critical:g} %", used,
             *(Measured(limit, used, self._host) for limit in limits),
             label="mountpoint", probe={"probe": "mountpoint", "target": path},
         )  # fmt: skip
@@ -143,25 +145,26 @@ class _Looks:
         used = space.memory_used()
         text = f"{used:.1f} % in use, high above {self._host.memory_warning:g} %"
         measured = Measured(LIMITS.memory_high, used, self._host)
-        return [self._judge.known("memory", "memory", text, measured, probe={"probe": "meminfo"})]
+        return [self._judge.known("memory", "memory", text, used, measured, probe={"probe": "meminfo"})]
 
     def _file(self, file: HeartbeatFile) -> list[Item]:
-        written, probe = modified(file.path), {"probe": FILE, "target": file.path}
-        present = Measured(LIMITS.file_missing, float(written is not None), file)
-        if written is None:
-            return [self._judge.known(FILE, file.path, "missing", present, label="path", probe=probe)]
-        age = self._clock.wall() - written
-        text = f"written {spoken(age, 'duration')} ago, stale after {spoken(file.timeout, 'duration')}"
-        stale = Measured(LIMITS.file_stale, age, file, written + file.timeout)
-        return [
-            self._judge.known(FILE, file.path, text, present, stale, value=age, label="path", probe=probe)
-        ]
+        written = modified(file.path)
+        age = None if written is None else self._clock.wall() - written
+        measured = (
+            Measured(LIMITS.file_missing, float(written is not None), file),
+            # A file that is missing is not stale.
+            Measured(LIMITS.file_stale, age or 0.0, file, written and written + file.timeout),
+        )
+        stale = spoken(file.timeout, "duration")
+        text = "missing" if age is None else f"{spoken(age, 'duration')} old, stale after {stale}"
+        probe = {"probe": FILE, "target": file.path}
+        return [self._judge.known(FILE, file.path, text, age, *measured, label="path", probe=probe)]
 
     def _log(self, log: Log) -> list[Item]:
         errors = errors_since(log, self._clock.wall() - log.window)
         text = f"errors in {spoken(log.window, 'duration')}: {errors}, well up to {log.errors}"
         item = self._judge.known(
-            LOG, log.name, text, Measured(LIMITS.log_errors, errors, log), label="log",
+            LOG, log.name, text, errors, Measured(LIMITS.log_errors, errors, log), label="log",
             probe={"probe": LOG, "target": log.name},
         )  # fmt: skip
         return [item]

@@ -53,7 +53,7 @@ class Item:
         level: How it is.
         text: What was found, in a few words.
         value: The same as a number: 1 for an active unit and 0 for another, restarts, percent, seconds, errors;
-            None: unknown.
+            None: unknown, or a file that is missing has no age.
         raised: The alerts that it raises.
         cleared: The labels of the alerts that it shows to be over or never to have been.
     """
@@ -143,8 +143,8 @@ class Judge:
         kind: str,
         name: str,
         text: str,
+        value: float | None,
         *measured: Measured,
-        value: float | None = None,
         label: str = "",
         probe: Mapping[str, str] | None = None,
     ) -> Item:
@@ -154,8 +154,8 @@ class Judge:
             kind: Of the item.
             name: Of the item.
             text: What was found.
+            value: The item's.
             measured: Values and limits.
-            value: The item's; None: the first one measured.
             label: The label of the alerts that holds the name; empty: none does.
             probe: The labels `probe` and `target` by which a failure to look would be known.
         """
@@ -172,8 +172,7 @@ class Judge:
         level = max(
             (finding.limit.level for finding in raised), key=lambda level: level.rank, default=Level.HEALTHY
         )
-        shown = measured[0].value if value is None and measured else value
-        return Item(kind, name, level, text, shown, tuple(raised), tuple(cleared))
+        return Item(kind, name, level, text, value, tuple(raised), tuple(cleared))
 
     def unknown(self, kind: str, name: str, why: str, probe: Mapping[str, str]) -> Item:
         """Return the item of what could not be looked at: that raises an alert of its own, and clears none."""
