@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
     from healer.host.findings import Item, Report
 
-NOW = 1_800_000_000.0
+NOW = float(int(time.time()))
+"""The tests' time stands still, at an instant that is the present for a real Alertmanager too."""
 UPTIME = 100_000.0
 SHOWN = """Id={id}
 LoadState={load}
@@ -125,11 +127,14 @@ class Machine:
         self._program("journalctl", f'echo "$*" >> {self.folder}/asked; {text}; {loop}')
 
     def look(self, *only: str) -> Report:
+        return asyncio.run(self.looked(*only))
+
+    async def looked(self, *only: str) -> Report:
         unit = self.unit
         micro = {name: int((UPTIME - getattr(unit, name)) * 1e6) for name in ("changed", "started")}
         (self.folder / "units").write_text(SHOWN.format(**(vars(unit) | micro)))
         check = Check(Time())
-        return asyncio.run(check.look(self.host, only) if only else check.look(self.host))
+        return await (check.look(self.host, only) if only else check.look(self.host))
 
     def item(self, kind: str) -> Item:
         (found,) = (item for item in self.look().items if item.kind == kind)

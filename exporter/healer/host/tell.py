@@ -54,8 +54,8 @@ async def tell(report: Report, manager: Server, runbook: Callable[[str], str], *
             "labels": alert["labels"],
             "annotations": alert["annotations"],
             "generatorURL": source,
-            "startsAt": alert["startsAt"],
-            "endsAt": instant(report.ts),
+            "startsAt": instant(alert["startsAt"]),
+            "endsAt": instant(max(report.ts, alert["startsAt"])),
         }
         for alert in over
     ]
@@ -91,8 +91,17 @@ async def _standing(host: str, manager: Server) -> list[dict[str, Any]]:
     """Return the alerts about `host` that Alertmanager has."""
     query = {"filter": f"host={json.dumps(host, ensure_ascii=False)}"}
     found = await manager.ask("GET", PATH, query=query)
-    ours = LIMITS.alerts
     try:
-        return [alert for alert in found if alert["labels"]["alertname"] in ours and alert["generatorURL"]]
-    except (KeyError, TypeError):
+        return [
+            {
+                "labels": alert["labels"],
+                "annotations": alert["annotations"],
+                "generatorURL": alert.get("generatorURL", ""),
+                # By Alertmanager's clock, which may be ahead of ours.
+                "startsAt": datetime.fromisoformat(alert["startsAt"]).timestamp(),
+            }
+            for alert in found
+            if alert["labels"]["alertname"] in LIMITS.alerts
+        ]
+    except (KeyError, TypeError, ValueError):
         raise manager.error("it answers with what are no alerts") from None
