@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import jsonschema
 import pytest
+from redis.asyncio import Redis
 from tests.host.test_restart import schema
 
 from healer.host.findings import Item, Report
@@ -131,7 +132,8 @@ async def test_the_exporter_says_whether_it_hears_every_bus(
     try:
         found = await until(url, 503)
         assert (found["level"], found["summary"], found["buses"]) == ("UNKNOWN", "no truth yet", {})
-        await bus.call("SET", "truth:doc", json.dumps(document))
+        async with Redis.from_url(bus.url) as redis:
+            await redis.set("truth:doc", json.dumps(document))
         found = await until(url, 200)
         assert (found["level"], found["buses"]) == ("HEALTHY", {"a": True})
         await bus.kill()

@@ -67,7 +67,7 @@ async def test_a_dry_run_says_what_it_would_do(machine: Machine, autoheal: Start
         "action_dry_run",
         "",
     )
-    assert found.command.startswith(f"{tmp_path}/restarter restart ")
+    assert found.command.startswith(f"{tmp_path}/restarter --no-ask-password restart ")
     assert found.command.endswith(UNIT)
     assert restarted(tmp_path) == []
 

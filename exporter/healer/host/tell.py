@@ -39,14 +39,20 @@ async def tell(report: Report, manager: Server, runbook: Callable[[str], str], *
     Raises:
         AskError: Alertmanager did not take it.
     """
-    source = f"healer-check://{quote(report.host, safe='')}"
+    source = f"healer://check/{quote(report.host, safe='')}"
     standing = await _standing(report.host, manager)
     cleared = [labels for item in report.items for labels in item.cleared]
     # What Prometheus repeats is Prometheus' to resolve: only what was last said by a check is over by a check.
     over = [alert for alert in standing if alert["generatorURL"] == source and alert["labels"] in cleared]
     raised = {_key(finding.labels): finding for item in report.items for finding in item.raised}
     body = [
-        {**describe(finding, runbook), "generatorURL": source, "endsAt": instant(report.ts + stands)}
+        {
+            # Without, Alertmanager has it begin when it ends. Of what it knows already it keeps the earliest.
+            "startsAt": instant(report.ts),
+            **describe(finding, runbook),
+            "generatorURL": source,
+            "endsAt": instant(report.ts + stands),
+        }
         for finding in raised.values()
     ]
     body += [
