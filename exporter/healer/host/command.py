@@ -208,7 +208,7 @@ def width() -> int:
 
 def lines(report: Report, columns: int) -> list[str]:
     """Return a line for each item, the worst first, and one that sums up."""
-    names = [_short(_named(item.kind, item.name), columns * 9 // 20) for item in report.items]
+    names = [_named(item.kind, item.name, columns * 9 // 20) for item in report.items]
     room = max(map(len, names), default=0)
     found = [
         _cut(f"{item.level:<{_LEVEL}}  {name:<{room}}  {item.text}", columns)
@@ -217,16 +217,14 @@ def lines(report: Report, columns: int) -> list[str]:
     return [*found, f"{report.host} is {report.level}: {report.summary}"]
 
 
-def _named(kind: str, name: str) -> str:
-    return name if kind == name else f"{kind.replace('_', ' ')} {name}"
-
-
-def _short(text: str, most: int) -> str:
-    """Return `text` without its middle if it is too long: what tells paths apart is at their ends."""
-    if len(text) <= most:
-        return text
-    head = (most - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
+def _named(kind: str, name: str, most: int) -> str:
+    """Return what an item is about, its name without the middle if it is too long: the ends tell paths apart."""
+    word = "" if kind == name else f"{kind.replace('_', ' ')} "
+    room = most - len(word)
+    if len(name) <= room:
+        return word + name
+    head = room // 3
+    return f"{word}{name[:head]}…{name[len(name) - (room - 1 - head) :]}"
 
 
 def _cut(text: str, most: int) -> str:
