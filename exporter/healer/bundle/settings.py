@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Self
 
+from healer.bundle.azure import Azure
 from healer.bundle.errors import BundleError
 from healer.notify.people import RUNBOOK_BASE, People, PeopleError
 
@@ -48,6 +49,8 @@ class Settings:
         runbook_base: Pattern of the runbooks' URLs; `{alert}` becomes the alert's name.
         dashboard: URL of a service's dashboard, linked from messages; `{svc}` becomes its name. Empty: no link.
         alertmanager_version: The oldest Alertmanager that has to read the file: `(major, minor)`.
+        prometheus_version: The oldest Prometheus that has to read its file: `(major, minor)`.
+        azure: The Azure Monitor workspace that gets the `health_*` series, or None.
         inline_secrets: Whether a webhook's URL that this Alertmanager cannot read from a file is written into the
             configuration, which then is a secret itself.
         people: Whom to tell.
@@ -69,6 +72,8 @@ class Settings:
     runbook_base: str = RUNBOOK_BASE
     dashboard: str = ""
     alertmanager_version: tuple[int, int] = (0, 25)
+    prometheus_version: tuple[int, int] = (2, 42)
+    azure: Azure | None = None
     inline_secrets: bool = False
     people: People = field(default_factory=People)
 
@@ -106,6 +111,8 @@ class Settings:
             problems.append(
                 f"dashboard is {self.dashboard!r}: expected a URL such as https://grafana.example/d/x."
             )
+        if self.azure is not None:
+            problems += self.azure.unknown_to(self.prometheus_version)
         if problems:
             raise BundleError(problems)
 
@@ -120,10 +127,15 @@ class Settings:
         unknown = sorted(set(given) - {each.name for each in fields(cls)})
         if unknown:
             raise TypeError(f"no such setting: {', '.join(unknown)}")
-        try:
-            values: dict[str, object] = {"people": People.from_env(env)}
-        except PeopleError as error:
-            raise BundleError(error.problems) from None
+        values: dict[str, object] = {}
+        problems: list[str] = []
+        for name, read in (("people", People.from_env), ("azure", Azure.from_env)):
+            try:
+                values[name] = read(env)
+            except (PeopleError, BundleError) as error:
+                problems += error.problems
+        if problems:
+            raise BundleError(problems)
         for part in ("sentinel", "autoheal"):
             if path := env.get(f"{part.upper()}_CREDENTIALS_FILE"):
                 values[f"{part}_credentials"] = path

@@ -126,6 +126,11 @@ def _server_option(
     help="The oldest Alertmanager that has to read the file.  [default: 0.25]",
 )
 @click.option(
+    "--prometheus-version",
+    type=_Version(),
+    help="The oldest Prometheus that has to read the file.  [default: 2.42]",
+)
+@click.option(
     "--inline-secrets",
     is_flag=True,
     default=None,
@@ -187,7 +192,7 @@ def bundle(
     """Render the truth into Prometheus rules, their tests, and Prometheus' and Alertmanager's configuration.
 
     Whom Alertmanager tells is read from the environment: *WEBHOOK_URL_FILE, WEBHOOK_TIMEOUT_SEC, RATE_LIMIT_SEC, SMTP_*
-    and TEAM_*; see docs/notifications.md.
+    and TEAM_*; see docs/notifications.md. AZURE_MONITOR_* has Prometheus write to Azure Monitor; see docs/azure.md.
 
     With --watch it keeps doing so: a changed truth is rendered, checked, swapped in and reloaded; docs/bundle-watch.md.
     """

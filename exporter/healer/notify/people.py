@@ -129,8 +129,8 @@ class People:
             smtp_host=env.get("SMTP_HOST", ""),
             smtp_port=int(seconds(env, "SMTP_PORT", 587, problems, most=_MOST_PORT)),
             smtp_user=env.get("SMTP_USER", ""),
-            smtp_pass_file=_file(env, "SMTP_PASS_FILE", problems),
-            smtp_ca_file=_file(env, "SMTP_CA_FILE", problems, secret=False),
+            smtp_pass_file=file_path(env, "SMTP_PASS_FILE", problems),
+            smtp_ca_file=file_path(env, "SMTP_CA_FILE", problems, secret=False),
             smtp_from=env.get("SMTP_FROM", ""),
             smtp_to=_list(env.get("SMTP_TO", "")),
         )
@@ -175,10 +175,10 @@ def _hooks(env: Mapping[str, str], prefix: str, problems: list[str]) -> tuple[Ho
     hooks = [
         Hook(kind, path)
         for kind in (Webhook.SLACK, Webhook.DISCORD)
-        if (path := _file(env, f"{prefix}{kind.upper()}_WEBHOOK_URL_FILE", problems))
+        if (path := file_path(env, f"{prefix}{kind.upper()}_WEBHOOK_URL_FILE", problems))
     ]
     name = f"{prefix}WEBHOOK_URL_FILE"
-    path = _file(env, name, problems)
+    path = file_path(env, name, problems)
     kind = _kind(env, prefix, path, problems) if path else None
     if kind is None:
         return tuple(hooks)
@@ -207,7 +207,7 @@ def _kind(env: Mapping[str, str], prefix: str, path: str, problems: list[str]) -
     return None
 
 
-def _file(env: Mapping[str, str], name: str, problems: list[str], *, secret: bool = True) -> str:
+def file_path(env: Mapping[str, str], name: str, problems: list[str], *, secret: bool = True) -> str:
     """Return the absolute path that `name` gives; note one that means another file to another process."""
     text = env.get(name, "")
     if not text:

@@ -56,6 +56,7 @@ def prometheus(
     *,
     resend_delay: float = 60.0,
     queue_capacity: int = 10_000,
+    options: Sequence[str] = (),
 ) -> Server:
     """Return a Prometheus that runs `config` and can be reloaded by POST.
 
@@ -66,8 +67,9 @@ def prometheus(
         config: Its prometheus.yml; absolute.
         resend_delay: Seconds between two sendings of an alert that fires on.
         queue_capacity: Notifications that wait for Alertmanager before some are dropped.
+        options: More of its command line.
     """
-    argv = (
+    argv: tuple[str | Path, ...] = (
         program.path,
         f"--config.file={config}",
         f"--storage.tsdb.path={directory / 'prometheus'}",
@@ -75,6 +77,7 @@ def prometheus(
         "--web.enable-lifecycle",
         f"--rules.alert.resend-delay={_duration(resend_delay)}",
         f"--alertmanager.notification-queue-capacity={queue_capacity}",
+        *options,
     )
     ready = http_ok(f"http://{LOOPBACK}:{port}/-/ready")
     return Server(Command("prometheus", argv, ready, program.environment, program.directory), directory, port)
