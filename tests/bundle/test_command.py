@@ -190,3 +190,10 @@ def test_the_servers_own_tools_have_the_last_word(source: str, output: Path, ser
     status = bundle(source, str(output), Settings(), {}, mode=Mode.WRITE, tools=tools, out=out, err=err)
     assert (status, err.getvalue()) == (0, "")
     assert out.getvalue().endswith(" changed, passed by promtool and amtool\n")
+
+
+def test_prometheus_scrapes_itself_where_it_is_told_to(source: str) -> None:
+    told = ("--prometheus", "prom:9095", "--prometheus", "prom-2:9095")
+    done = healer("--truth", source, "--output", "-", "--only", "prometheus", *told)
+    jobs = {each["job_name"]: each for each in yaml.safe_load(done.stdout)["scrape_configs"]}
+    assert jobs["prometheus"]["static_configs"] == [{"targets": ["prom:9095", "prom-2:9095"]}]

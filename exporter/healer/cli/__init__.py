@@ -56,4 +56,5 @@ def main(log_level: str) -> None:
     TRUTH_REDIS_KEY, by default truth:doc.
     """
     process.end_on_hangup()
+    process.heed_interrupt()
     log.configure(log_level.upper())

@@ -141,6 +141,12 @@ def _server_option(
 @_targets("autoheal", "none", "An autoheal to scrape and to send webhooks to")
 @_targets("alertmanager", "127.0.0.1:9093", "An Alertmanager to send alerts to")
 @_targets("node-exporter", "none", "A node_exporter to scrape")
+@click.option(
+    "--prometheus",
+    metavar="HOST:PORT",
+    multiple=True,
+    help="A Prometheus to scrape, itself too; repeatable.  [default: 127.0.0.1:9090; with --watch, --prometheus-url's]",
+)
 @click.option("--scrape-interval", type=float, metavar="SEC", help="Time between two scrapes.  [default: 5]")
 @click.option(
     "--evaluation-interval",
@@ -202,7 +208,7 @@ def bundle(
         modes, source, output, files=layout == "files", narrowed=bool(only), placed=bool(namespace or labels)
     )
     if watch:
-        given["prometheus"] = [server.address for server in prometheus_urls]
+        given["prometheus"] = given["prometheus"] or [server.address for server in prometheus_urls]
         given["alertmanagers"] = given["alertmanagers"] or [server.address for server in alertmanager_urls]
     try:
         cluster = Placement.of(namespace, labels) if layout == "kubernetes" else None

@@ -51,6 +51,12 @@ def end_on_hangup() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def heed_interrupt() -> None:
+    """Undo what `healer.__main__` did for the time of the imports: from now on Ctrl-C is an exception again."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 async def _equipped(daemon: Coroutine[Any, Any, int]) -> int:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(Threads())
