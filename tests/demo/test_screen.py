@@ -75,6 +75,27 @@ async def test_on_a_terminal_it_is_a_picture_of_services_steps_and_events(fails:
     assert '{"type":"heartbeat_miss","svc":"rss_agg"}' in final
 
 
+async def test_on_a_narrow_terminal_what_is_too_long_goes_on_below_its_own_beginning() -> None:
+    console = Console(file=io.StringIO(), width=40, height=40, force_terminal=True, color_system=None)
+    text = await shown(screen(console), console)
+    final = [line.rstrip() for line in text[text.rindex("service ") :].splitlines()]
+    begun = next(index for index, line in enumerate(final) if line.startswith("✓ "))
+    assert final[begun : begun + 2] == [
+        "✓ rss_agg is killed: heartbeat_miss  0.4",
+        "  s after its deadline",
+    ]
+    made = LiveScreen(console)
+    made.say("starting three servers, which takes a while")
+    made.hints(["redis-cli -p 6379 SUBSCRIBE healer:alerts"])
+    assert console.file.getvalue().endswith(
+        "starting three servers, \nwhich takes a while\nredis-cli -p 6379 SUBSCRIBE healer:alerts\n"
+    )
+    event = next(index for index, line in enumerate(final) if '{"type"' in line)
+    assert final[event].startswith("   0.0 s  {")
+    assert final[event].partition("{")[2] + final[event + 1].strip() == str(EVENT)[1:]
+    assert final[event + 1].startswith(" " * 10)
+
+
 async def test_square_brackets_in_a_message_are_shown_as_they_are() -> None:
     console = Console(file=io.StringIO())
     Screen(console).say("[red] is no colour here")

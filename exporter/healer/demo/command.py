@@ -30,8 +30,8 @@ RETURN_SECONDS = 15.0
 """After how long what the user killed is started again."""
 
 OPENING = (
-    "Healer demo: sets up two Redis buses, Prometheus, Alertmanager, Healer's exporter and sentinel and four services\n"
-    "that beat, all on free ports of 127.0.0.1. Nothing is installed; Ctrl-C ends it and leaves nothing behind."
+    "Healer demo: sets up two Redis buses, Prometheus, Alertmanager, Healer's exporter and sentinel and four services"
+    " that beat, all on free ports of 127.0.0.1. Nothing is installed; Ctrl-C ends it and leaves nothing behind."
 )
 
 
@@ -45,7 +45,7 @@ def demo(*, once: bool, release: str | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode still shows the rest
     console = Console(highlight=False, markup=False)
-    console.print(OPENING, soft_wrap=True)
+    console.print(OPENING, soft_wrap=not console.is_terminal)
     screen = suitable_screen(console)
     try:
         servers = find(release, say=screen.say)

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from rich.console import Console, RenderableType
 
@@ -37,7 +37,8 @@ class Screen:
     def say(self, line: str) -> None:
         """Show a line of text."""
         elapsed = time.monotonic() - self._begun
-        self._print(Text(f"[{elapsed:6.1f} s] {line}"))
+        # A terminal gets whole words; a file gets whole lines.
+        self._console.print(Text(f"[{elapsed:6.1f} s] {line}"), soft_wrap=not self._console.is_terminal)
 
     def begins(self, step: int) -> None:
         """Show that a step begins."""
@@ -54,7 +55,8 @@ class Screen:
     def hints(self, lines: Sequence[str]) -> None:
         """Show what the user can do now."""
         for line in lines:
-            self._print(Text(line))
+            # Unbroken, for there are commands in them to copy.
+            self._console.print(Text(line), soft_wrap=True)
 
     @asynccontextmanager
     async def showing(self, world: World, titles: Sequence[str] = ()) -> AsyncIterator[None]:
@@ -70,30 +72,33 @@ class Screen:
         async for event in world.events.follow(mark):
             self.say(f"    {event}")
 
-    def _print(self, what: RenderableType) -> None:
-        self._console.print(what, soft_wrap=True)
-
 
 class LiveScreen(Screen):
     """A picture that is drawn anew all the time: services, steps, events."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._steps: dict[int, Text] = {}
+        self._steps: dict[int, tuple[RenderableType, RenderableType]] = {}
         self._states: Sequence[State] = ()
         self._events: list[tuple[float, Heard]] = []
 
     def begins(self, step: int) -> None:
         """Show that a step runs."""
-        self._steps[step] = Text.assemble(("▶ ", "bold yellow"), (self._titles[step], "bold"))
+        self._steps[step] = (Text("▶", "bold yellow"), Text(self._titles[step], "bold"))
 
     def passed(self, step: int, detail: str) -> None:
         """Tick it off."""
-        self._steps[step] = Text.assemble(("✓ ", "bold green"), self._titles[step], (f"  {detail}", "green"))
+        self._steps[step] = (
+            Text("✓", "bold green"),
+            Text.assemble(self._titles[step], (f"  {detail}", "green")),
+        )
 
     def failed(self, step: int, reason: str) -> None:
         """Cross it out."""
-        self._steps[step] = Text.assemble(("✗ ", "bold red"), self._titles[step], (f"  {reason}", "red"))
+        self._steps[step] = (
+            Text("✗", "bold red"),
+            Text.assemble(self._titles[step], (f"  {reason}", "red")),
+        )
 
     @asynccontextmanager
     async def showing(self, world: World, titles: Sequence[str] = ()) -> AsyncIterator[None]:
@@ -123,16 +128,18 @@ class LiveScreen(Screen):
 
     def picture(self) -> RenderableType:
         """Return what is on the screen now."""
-        waiting = [Text(f"  {title}", style="dim") for title in self._titles[len(self._steps) :]]
+        waiting = [(" ", Text(title, style="dim")) for title in self._titles[len(self._steps) :]]
         parts: list[RenderableType] = [Text(), self._services()]
         if self._titles:
-            parts += [Text(), *self._steps.values(), *waiting]
+            parts += [Text(), _hanging([*self._steps.values(), *waiting], gap=1)]
         if self._events:
             parts += [Text(), Text("events on the alerts channel", style="bold")]
-            parts += [
-                Text(f"{at:6.1f} s  {event}", style="red" if event.type.endswith("_miss") else "green")
-                for at, event in self._events[-EVENTS_SHOWN:]
+            styles = ["red" if event.type.endswith("_miss") else "green" for _, event in self._events]
+            rows = [
+                (Text(f"{at:6.1f} s", style=style), Text(str(event), style=style, overflow="fold"))
+                for (at, event), style in zip(self._events, styles, strict=True)
             ]
+            parts.append(_hanging(rows[-EVENTS_SHOWN:], gap=2))
         return Group(*parts)
 
     def _services(self) -> Table:
@@ -143,6 +150,16 @@ class LiveScreen(Screen):
             age = "" if each.age is None else f"{each.age:.1f} s ago"
             table.add_row(each.svc, each.bus, Text(each.state, style=STYLES[each.state]), age)
         return table
+
+
+def _hanging(rows: Iterable[tuple[RenderableType, RenderableType]], *, gap: int) -> Table:
+    """Lay rows out so that what is too long for a narrow terminal goes on below its own beginning."""
+    table = Table.grid(padding=(0, gap, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def screen(console: Console) -> Screen:
