@@ -88,7 +88,7 @@ async def test_on_a_narrow_terminal_what_is_too_long_goes_on_below_its_own_begin
     made.say("starting three servers, which takes a while")
     made.hints(["redis-cli -p 6379 SUBSCRIBE healer:alerts"])
     assert console.file.getvalue().endswith(
-        "starting three servers, \nwhich takes a while\nredis-cli -p 6379 SUBSCRIBE healer:alerts\n"
+        "starting three servers, which\ntakes a while\nredis-cli -p 6379 SUBSCRIBE healer:alerts\n"
     )
     event = next(index for index, line in enumerate(final) if '{"type"' in line)
     assert final[event].startswith("   0.0 s  {")
