@@ -64,9 +64,24 @@ test-systemd: $(STAMP) ## the units, and autoheal's commands, under a real syste
 	@$(BIN)/python -m pytest --quiet tests/systemd
 
 .PHONY: bench
-bench: $(STAMP) ## what the hot paths cost, beside what one would write without them
-	@$(BIN)/python bench/exporter.py
+bench: $(STAMP) ## what the hot paths cost, beside what one would take without them: into bench/results.json and docs/scaling.md
+	@PYTHONPATH=. $(BIN)/python -m bench.exporter
+
+.PHONY: bench-rules
+bench-rules: $(STAMP) ## what the rules cost at 100 to 10,000 services, on a real Prometheus
 	@$(BIN)/python bench/rules.py --sizes 100 1000 10000
+
+.PHONY: bench-count
+bench-count: $(STAMP) ## ten million beats under scrapes, each counted; milliseconds from publish to board: two minutes
+	@PYTHONPATH=. $(BIN)/python -m bench.count
+
+.PHONY: soak
+soak: $(STAMP) ## the exporter at 50,000 beats/s with a fault every minute, beside a ledger: an hour; MINUTES=, RATE=
+	@PYTHONPATH=. $(BIN)/python -m bench.soak --minutes $(or $(MINUTES),60) --rate $(or $(RATE),50000)
+
+.PHONY: fuzz
+fuzz: $(STAMP) ## the beat decoder and the reader of replies under atheris: five minutes; SECONDS_TO_FUZZ=
+	@scripts/fuzz
 
 .PHONY: bench-latency
 bench-latency: $(STAMP) ## seconds from a death and a return to the events, beside a loop written by hand: six minutes

@@ -1,137 +1,270 @@
-"""What the exporter's two hot paths cost, each beside what one would write without them, in the same run.
+"""What the exporter's hot paths cost, each beside what one would take without them, in the same run; ratios first.
 
-Hearing: bytes off the wire to the board, beside json.loads and labelled gauges. Rendering: the families of all
-services as text, beside prometheus_client. CPU time, the least of several rounds; ratios first.
+Every figure is the median of rounds in which all contenders take their turns. Prints the table, writes it to
+bench/results.json, and from there into docs/scaling.md. On a machine that is busy otherwise, it measures that.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import os
+import platform
+import statistics
 import sys
+import tempfile
 import time
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import hiredis
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
+from bench import ingest, rendering, rivals, subscribing
+from redis import Redis
 
-from healer.beats.board import Slot
-from healer.exporter.columns import SLICE, Columns
-from healer.exporter.families import FAMILIES, Moment
-from healer.truth.model import Service
+from healer.stack import stack
+from healer.stack.ports import Ports
+from healer.stack.servers import find
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from prometheus_client import Metric
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "bench/results.json"
+PAGE = ROOT / "docs/scaling.md"
+BEGIN, END = "<!-- bench -->\n", "<!-- /bench -->\n"
 
-ROUNDS = 5
-MESSAGES = 100_000
-CHANNELS = 1000
-
-
-def least(work: Callable[[], object]) -> float:
-    """Return the least CPU seconds of `ROUNDS` runs."""
-    times = []
-    for _ in range(ROUNDS):
-        begun = time.process_time()
-        work()
-        times.append(time.process_time() - begun)
-    return min(times)
+SIZES = (1000, 10_000)
+MANY = (10_000, 100_000)
 
 
-def slots_of(number: int) -> list[Slot]:
-    """Return the slots of services that have all been heard."""
-    slots = [Slot(Service(f"svc{i}", "bus", f"svc{i}:heartbeat", 10.0, 30.0)) for i in range(number)]
-    for index, slot in enumerate(slots):
-        slot.listen(1.5)
-        slot.hear(b'{"i":1,"ts":1795350000}', 100.0 + index / 7, 1_795_350_000.5)
-    return slots
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        what: What was measured.
+        ratio: Ours by theirs, or theirs by ours, or our figure itself where nothing is beside it.
+        goal: What it should be.
+        most: The goal is an upper bound, not a lower one.
+        ours: Our figure, with its unit.
+        theirs: The other's.
+    """
+
+    what: str
+    ratio: float
+    goal: float
+    most: bool
+    ours: str
+    theirs: str
+
+    @property
+    def met(self) -> bool:
+        """Whether the goal is reached."""
+        return self.ratio <= self.goal if self.most else self.ratio >= self.goal
 
 
-def wire() -> list[bytes]:
-    """Return what Redis sends for `MESSAGES` beats, in pieces as a socket hands them over."""
-    beats = b"".join(
-        b"*3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(channel), channel, len(beat), beat)
-        for i in range(MESSAGES)
-        for channel, beat in [
-            (
-                b"svc%d:heartbeat" % (i % CHANNELS),
-                b'{"svc":"svc%d","i":%d,"ts":1795350000}' % (i % CHANNELS, i // CHANNELS),
+class Samples:
+    """What was measured, by name, a value of each round."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[float]] = defaultdict(list)
+
+    def add(self, name: str, value: float) -> None:
+        """Note what a round brought."""
+        print(f"  {name}: {value:.6g}", file=sys.stderr, flush=True)
+        self.values[name].append(value)
+
+    def __getitem__(self, name: str) -> float:
+        return statistics.median(self.values[name])
+
+    def ratio(self, one: str, other: str) -> float:
+        """Return the median of the ratios of each round: what disturbs a round disturbs both."""
+        pairs = zip(self.values[one], self.values[other], strict=True)
+        return statistics.median(first / second for first, second in pairs)
+
+
+def measure(bus: ingest.Bus, folder: Path, ports: Ports, rounds: int) -> tuple[Samples, bool, bool]:
+    """Return the samples, and whether there was a compiler, and others to compare with."""
+    found = Samples()
+    program = ingest.compiled(folder)
+    root = rivals.fetched()
+    Redis.from_url(bus.url).config_set("client-output-buffer-limit", "pubsub 0 0 0")
+    kinds = ("ours", "redis-py", *(("c",) if program else ()))
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds} …", file=sys.stderr, flush=True)
+        for size in SIZES:
+            for kind in kinds:
+                found.add(f"rate {kind} {size}", ingest.rate(kind, bus, size, program))
+            for kind, cost in ingest.paced(bus, 1000, size).items():
+                found.add(f"beat {kind} {size}", cost)
+        for size in MANY:
+            for kind, subscribe in (("ours", subscribing.ours), ("redis-py", subscribing.redis_py)):
+                first, again, wait = subscribe(bus, size)
+                found.add(f"subscribe {kind} {size}", first)
+                found.add(f"again {kind} {size}", again)
+                found.add(f"wait {kind} {size}", wait)
+        ours, theirs = rendering.time_of_each(10_000)
+        found.add("render ours", ours)
+        found.add("render prometheus_client", theirs)
+        for kind in ("ours", "prometheus_client"):
+            found.add(f"memory {kind}", rendering.memory_of(kind, 20_000))
+        if root:
+            found.add("mqtt", rivals.mqtt_rate(root, folder, ports, 1000))
+            found.add("push", rivals.push_rate(root, ports, 1000))
+            found.add("redis_exporter", rivals.redis_scrape(root, bus, ports, 10_000))
+    blocks = rendering.blocks(bus, 100_000)
+    found.values["block wall"], found.values["block cpu"] = blocks["wall"], blocks["cpu"]
+    found.values["scrape"] = rendering.blocks(bus, 10_000)["scrape"][:rounds]
+    return found, program is not None, root is not None
+
+
+class Table:
+    """The rows, as they are made of the samples."""
+
+    def __init__(self, found: Samples) -> None:
+        self.found = found
+        self.rows: list[Row] = []
+
+    def rate(self, name: str) -> str:
+        """Show messages per second."""
+        return f"{self.found[name] / 1e3:.0f} k/s"
+
+    def compare(
+        self, what: str, goal: float, ours: str, theirs: str, show: Callable[[str], str], *, most: bool
+    ) -> None:
+        """Add a row with ours by theirs."""
+        self.rows.append(Row(what, self.found.ratio(ours, theirs), goal, most, show(ours), show(theirs)))
+
+    def cheaper(self, what: str, goal: float, ours: str, theirs: str, show: Callable[[str], str]) -> None:
+        """Add a row with theirs by ours."""
+        self.rows.append(Row(what, self.found.ratio(theirs, ours), goal, False, show(ours), show(theirs)))
+
+    def bound(self, what: str, goal: float, value: float, ours: str, theirs: str = "") -> None:
+        """Add a row with a figure that has a bound."""
+        self.rows.append(Row(what, value, goal, True, ours, theirs))
+
+    def ingest(self, *, compiled: bool) -> None:
+        """Add what hearing costs."""
+        for size in SIZES:
+            ours = f"rate ours {size}"
+            if compiled:
+                what = f"ingest, {size:,} channels, of a reader in C"
+                self.compare(what, 0.75, ours, f"rate c {size}", self.rate, most=False)
+            what = f"ingest, {size:,} channels, of redis-py, json and gauges"
+            self.compare(what, 12, ours, f"rate redis-py {size}", self.rate, most=False)
+        for size in SIZES:
+            what = f"CPU of a beat at {size:,} a second, of redis-py"
+            names = f"beat ours {size}", f"beat redis-py {size}"
+            self.compare(what, 0.25, *names, lambda name: f"{self.found[name]:.1f} µs", most=True)
+
+    def subscribing(self) -> None:
+        """Add what subscribing takes."""
+        for size in MANY:
+            for name, words in (("subscribe", "subscribing"), ("again", "subscribing again")):
+                names = f"{name} ours {size}", f"{name} redis-py {size}"
+                what = f"{words}, {size:,} channels, of redis-py"
+                self.compare(what, 1 / 6, *names, lambda name: f"{self.found[name]:.2f} s", most=True)
+            wait = 1e3 * self.found[f"wait ours {size}"]
+            other = f"{1e3 * self.found[f'wait redis-py {size}']:.1f} ms"
+            self.bound(f"… longest wait of another client, ms ({size:,})", 15, wait, f"{wait:.1f} ms", other)
+
+    def rendering(self) -> None:
+        """Add what showing costs."""
+        names = "render ours", "render prometheus_client"
+        what = "rendering 10,000 services, CPU of prometheus_client by ours"
+        self.cheaper(what, 30, *names, lambda name: f"{1e3 * self.found[name]:.1f} ms")
+        names = "memory ours", "memory prometheus_client"
+        what = "memory of 20,000 services, of prometheus_client"
+        self.compare(what, 0.25, *names, lambda name: f"{self.found[name] / 1e6:.1f} MB", most=True)
+        for kind, what in (("wall", "ms"), ("cpu", "ms of CPU")):
+            median, worst = (
+                1e3 * summary(self.found.values[f"block {kind}"]) for summary in (statistics.median, max)
             )
-        ]
-    )
-    return [beats[start : start + 65536] for start in range(0, len(beats), 65536)]
+            label = f"event loop blocked in a scrape, 100,000 services, 5,000 beats/s, {what}"
+            self.bound(label, 5, median, f"{median:.1f} ms")
+            self.bound("… worst", 15, worst, f"{worst:.1f} ms")
+
+    def others(self) -> None:
+        """Add what others make of the nearest task."""
+        for name, what, goal in (("mqtt", "prometheus-mqtt-exporter", 10), ("push", "a pushgateway", 30)):
+            words = f"ingest, 1,000 channels, of {what}"
+            self.compare(words, goal, "rate ours 1000", name, self.rate, most=False)
+        what = "scrape of 10,000 services, prometheus-redis-exporter by ours"
+        self.cheaper(what, 4, "scrape", "redis_exporter", lambda name: f"{self.found[name]:.2f} s")
 
 
-def hear_ours(pieces: list[bytes]) -> None:
-    """Parse and hear everything as the exporter does."""
-    sinks = {slot.service.channel.encode(): slot for slot in slots_of(CHANNELS)}
-    reader = hiredis.Reader(notEnoughData=None)
-    for piece in pieces:
-        reader.feed(piece)
-        while (reply := reader.gets()) is not None:
-            sinks[reply[1]].hear(reply[2], 1.0, 1.0)
+def rows(found: Samples, compiled: bool, others: bool) -> list[Row]:
+    """Make the table of the samples."""
+    table = Table(found)
+    table.ingest(compiled=compiled)
+    table.subscribing()
+    table.rendering()
+    if others:
+        table.others()
+    return table.rows
 
 
-def hear_plainly(pieces: list[bytes]) -> None:
-    """Parse everything with the same parser, then json and labelled metrics."""
-    registry = CollectorRegistry()
-    last = Gauge("last", "Newest beat.", ["svc"], registry=registry)
-    beats = Counter("beats", "Beats.", ["svc"], registry=registry)
-    skew = Gauge("skew", "Skew.", ["svc"], registry=registry)
-    reader = hiredis.Reader(notEnoughData=None)
-    for piece in pieces:
-        reader.feed(piece)
-        while (reply := reader.gets()) is not None:
-            beat, now = json.loads(reply[2]), time.time()
-            last.labels(beat["svc"]).set(now)
-            beats.labels(beat["svc"]).inc()
-            skew.labels(beat["svc"]).set(now - beat["ts"])
+def markdown(results: dict[str, Any]) -> str:
+    """Return the table as it stands in the docs."""
+    lines = ["| ratio | goal | | what | ours | beside it |", "|---|---|---|---|---|---|"]
+    for given in results["rows"]:
+        row = Row(**given)
+        goal = f"{'≤' if row.most else '≥'} {row.goal:.3g}"
+        verdict = "met" if row.met else "missed"
+        lines.append(f"| {row.ratio:.3g} | {goal} | {verdict} | {row.what} | {row.ours} | {row.theirs} |")
+    lines += ["", f"{results['date']}, {results['cores']} cores, load {results['load']} before it, {results['versions']}; median of {results['rounds']} rounds."]  # fmt: skip
+    return "\n".join(lines) + "\n"
 
 
-class Plain(Collector):
-    """The same families through prometheus_client."""
-
-    def __init__(self, slots: Sequence[Slot], moment: Moment) -> None:
-        self._slots, self._moment = slots, moment
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield every family."""
-        for family in FAMILIES:
-            kind = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
-            metric = kind(family.name, family.text, labels=("svc", "bus"))
-            for slot, value in zip(self._slots, family.column(self._slots, self._moment), strict=True):
-                if value is not None:
-                    metric.add_metric([slot.name, slot.service.bus], value)
-            yield metric
+def documented(page: str, results: dict[str, Any]) -> str:
+    """Return the page with the table of these results in its place."""
+    head, _, rest = page.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return head + BEGIN + markdown(results) + END + tail
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Print the table."""
+async def run(rounds: int) -> dict[str, Any]:
+    """Measure everything; return the results."""
+    load = os.getloadavg()[0]
+    servers = find(None)
+    with Ports() as ports, tempfile.TemporaryDirectory(prefix="healer-bench-") as name:
+        folder = Path(name)
+        server = stack.redis(servers.redis_server, folder, ports.take())
+        await server.start()
+        try:
+            await server.wait_ready()
+            bus = ingest.Bus(server.port)
+            found, *present = await asyncio.to_thread(measure, bus, folder, ports, rounds)
+        finally:
+            await server.kill()
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "cores": os.cpu_count(),
+        "load": round(load, 1),
+        "versions": f"Python {platform.python_version()}, redis {servers.redis_server.version}",
+        "rounds": rounds,
+        "rows": [asdict(row) for row in rows(found, *present)],
+        "samples": {key: [round(value, 7) for value in values] for key, values in found.values.items()},
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--dry", action="store_true", help="write nothing")
     options = parser.parse_args(arguments)
-    pieces = wire()
-    ours, plain = least(lambda: hear_ours(pieces)), least(lambda: hear_plainly(pieces))
-    print(
-        f"{plain / ours:5.1f}x  hearing   {1e6 * ours / MESSAGES:6.2f} us a beat; json and gauges {1e6 * plain / MESSAGES:.2f} us"
-    )
-    for number in options.sizes:
-        slots, moment = slots_of(number), Moment(1_795_350_000.0, frozenset({"bus"}))
-        columns, registry = Columns(slots), CollectorRegistry()
-        registry.register(Plain(slots, moment))
-        ours = least(lambda columns=columns, moment=moment: [*columns.render(moment, openmetrics=False)])
-        plain = least(lambda registry=registry: generate_latest(registry))
-        print(
-            f"{plain / ours:5.1f}x  rendering {1e3 * ours:6.1f} ms for {number} services in slices of {SLICE}; "
-            f"prometheus_client {1e3 * plain:.1f} ms"
-        )
+    results = asyncio.run(run(options.rounds))
+    print(markdown(results))
+    if not options.dry:
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        PAGE.write_text(documented(PAGE.read_text(), results))
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

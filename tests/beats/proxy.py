@@ -49,7 +49,13 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         self._clients.add(writer)
-        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:  # as if nobody listened here either
+            self._clients.discard(writer)
+            self._tasks.discard(task)
+            writer.close()
+            return
         try:
             with contextlib.suppress(asyncio.CancelledError):  # asyncio would log that it was told to end
                 await asyncio.gather(

@@ -221,9 +221,19 @@ def client(url: str, **options: Any) -> Redis:
         [(one["host"], one["port"]) for one in asked], sentinel_kwargs=_without_address(asked[0])
     )
     master: Redis = sentinel.master_for(
-        place.master, **_without_address(_parsed(place.at("x", PORT), options))
+        place.master, _Following, **_without_address(_parsed(place.at("x", PORT), options))
     )
     return master
+
+
+class _Following(Redis):
+    """Closes, with its own connections, those to the Sentinels, which redis-py leaves open."""
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await super().aclose(close_connection_pool)
+        pool: Any = self.connection_pool
+        for sentinel in pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
 
 
 def _parsed(url: str, options: dict[str, Any]) -> dict[str, Any]:
