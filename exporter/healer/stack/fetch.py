@@ -42,6 +42,7 @@ class Group:
 REDIS = Group("redis", ("redis-server", "redis-tools"), re.compile("redis-.*"))
 PROMETHEUS = Group("prometheus", ("prometheus",), re.compile("promtool|libjs-.*|fonts-glyphicons-.*"))
 ALERTMANAGER = Group("alertmanager", ("prometheus-alertmanager",), re.compile("amtool"))
+NODE_EXPORTER = Group("node-exporter", ("prometheus-node-exporter",), re.compile("(?!)"))
 
 
 class Cache:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from healer.stack.apt import AptError, System
-from healer.stack.fetch import ALERTMANAGER, PROMETHEUS, REDIS, Cache, Group
+from healer.stack.fetch import ALERTMANAGER, NODE_EXPORTER, PROMETHEUS, REDIS, Cache, Group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,6 +92,12 @@ _WANTED = {
     ),
     "amtool": _Wanted(("amtool",), "amtool, version ", ALERTMANAGER),
 }
+_OF_HOSTS = {
+    "node_exporter": _Wanted(
+        ("prometheus-node-exporter", "node_exporter"), "node_exporter, version ", NODE_EXPORTER
+    )
+}
+"""What is fetched only when it is asked for."""
 
 
 def cache_folder() -> Path:
@@ -118,23 +124,52 @@ def find(
     Raises:
         MissingServersError: A server is neither here nor to be had.
     """
-    folder = cache or cache_folder()
-    finder = _Finder(folder, release, system, say)
+    return Servers(**_found(_WANTED, release, cache or cache_folder(), system, say))
+
+
+def find_node_exporter(
+    *,
+    cache: Path | None = None,
+    system: System | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Program:
+    """Return node_exporter, fetched if it is missing; the arguments are those of `find`.
+
+    Raises:
+        MissingServersError: It is neither here nor to be had.
+    """
+    return _found(_OF_HOSTS, None, cache or cache_folder(), system, say)["node_exporter"]
+
+
+def _found(
+    wanted: Mapping[str, _Wanted],
+    release: str | None,
+    folder: Path,
+    system: System | None,
+    say: Callable[[str], None],
+) -> dict[str, Program]:
+    finder = _Finder(wanted, folder, release, system, say)
     finder.look_on_path()
     try:
         finder.look_in_cache()
         finder.fetch()
     except (AptError, OSError) as error:
         raise MissingServersError(finder.missing(), str(error), folder) from error
-    return Servers(**finder.found)
+    return finder.found
 
 
 class _Finder:
     """One search: what was found so far, and where to look next."""
 
     def __init__(
-        self, folder: Path, release: str | None, system: System | None, say: Callable[[str], None]
+        self,
+        wanted: Mapping[str, _Wanted],
+        folder: Path,
+        release: str | None,
+        system: System | None,
+        say: Callable[[str], None],
     ) -> None:
+        self._wanted = wanted
         self.found: dict[str, Program] = {}
         self._folder = folder
         self._release = release
@@ -143,11 +178,11 @@ class _Finder:
 
     def missing(self) -> list[str]:
         """Return the names of the programs not found yet."""
-        return [wanted.names[0] for key, wanted in _WANTED.items() if key not in self.found]
+        return [wanted.names[0] for key, wanted in self._wanted.items() if key not in self.found]
 
     def look_on_path(self) -> None:
         """Take what is on PATH and runs, except programs of which a certain release is wanted."""
-        for key, wanted in _WANTED.items():
+        for key, wanted in self._wanted.items():
             if self._release is not None and wanted.group is not REDIS:
                 continue
             for path in filter(None, map(shutil.which, wanted.names)):
@@ -158,7 +193,7 @@ class _Finder:
     def look_in_cache(self) -> str:
         """Take what the cache has and runs; return why the last program that did not run did not."""
         trouble = ""
-        for key, wanted in _WANTED.items():
+        for key, wanted in self._wanted.items():
             if key in self.found:
                 continue
             root = self._cache(wanted.group).root(wanted.group)
@@ -174,7 +209,11 @@ class _Finder:
 
     def fetch(self) -> None:
         """Fetch the groups of the programs that are still missing."""
-        groups = {_WANTED[key].group.name: _WANTED[key].group for key in _WANTED if key not in self.found}
+        groups = {
+            self._wanted[key].group.name: self._wanted[key].group
+            for key in self._wanted
+            if key not in self.found
+        }
         for group in groups.values():
             cache = self._cache(group)
             with cache.locked(self._say):
@@ -190,7 +229,7 @@ class _Finder:
                 raise AptError(f"what was fetched does not run: {trouble}")
 
     def _unfilled(self, cache: Cache, groups: list[Group]) -> list[Group]:
-        lacking = {wanted.group.name for key, wanted in _WANTED.items() if key not in self.found}
+        lacking = {wanted.group.name for key, wanted in self._wanted.items() if key not in self.found}
         return [
             group for group in groups if group.name in lacking and self._cache(group).folder == cache.folder
         ]
