@@ -63,6 +63,10 @@ test-autoheal-long: $(STAMP) ## an action that takes a minute, delivered by a re
 test-systemd: $(STAMP) ## the units, and autoheal's commands, under a real systemd of its own; as root
 	@$(BIN)/python -m pytest --quiet tests/systemd
 
+.PHONY: test-host
+test-host: $(STAMP) ## a host with a real node_exporter, and all that can go wrong with it; as root, five minutes
+	@$(BIN)/python -m pytest -m host --quiet tests/machine
+
 .PHONY: bench
 bench: $(STAMP) ## what the hot paths cost, beside what one would take without them: into bench/results.json and docs/scaling.md
 	@PYTHONPATH=. $(BIN)/python -m bench.exporter
