@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from healer.beat.rhythm import DEFAULT_INTERVAL, Rhythm
 from healer.beat.senders import Sender, sender
+from healer.beat.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -32,6 +33,7 @@ class Heartbeat:
         channel: str | None = None,
         stall_after: float | None = None,
         expiry: float | None = None,
+        watchdog: bool = False,
     ) -> None:
         """Prepare the beats; none is sent yet.
 
@@ -45,8 +47,11 @@ class Heartbeat:
                 loop that hangs stops beating.
             expiry: If given, the beats are set as the key `channel`, which expires after so many seconds, instead of
                 being published.
+            watchdog: Also say `READY=1` to systemd at the start, and `WATCHDOG=1` with each beat, whether or not that
+                can be published; as often as `WatchdogSec=` wants it. Takes `stall_after` to mean anything.
         """
-        self._rhythm = Rhythm(svc, channel, interval, stall_after)
+        self._watchdog = Watchdog(wanted=watchdog)
+        self._rhythm = Rhythm(svc, channel, self._watchdog.pace(interval), stall_after)
         self._url = url
         self._expiry = expiry
         self._ended = threading.Event()
@@ -70,6 +75,7 @@ class Heartbeat:
         """Begin to beat; a second call changes nothing."""
         if self._thread is None:
             self._rhythm.alive()
+            self._watchdog.ready()
             self._thread = threading.Thread(
                 target=self._run, name=f"heartbeat {self._rhythm.svc}", daemon=True
             )
@@ -96,6 +102,7 @@ class Heartbeat:
         while not self._ended.is_set():
             beat = self._rhythm.next()
             if beat is not None:
+                self._watchdog.feed()
                 try:
                     way = way or self._way()
                     way.send(beat)

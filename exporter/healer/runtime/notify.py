@@ -5,6 +5,7 @@ Does nothing when the process was not started by systemd with `Type=notify`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -20,12 +21,9 @@ class Notifier:
         """Send one assignment such as `READY=1`. A manager that does not listen is not our failure."""
         if not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-            sock.setblocking(False)
-            try:
-                sock.sendto(state.encode(), self._address)
-            except OSError:
-                return
+        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, kind) as sock:
+            sock.sendto(state.encode(), self._address)
 
     @staticmethod
     def watchdog_seconds() -> float | None:
