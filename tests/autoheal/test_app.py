@@ -125,7 +125,7 @@ async def test_a_hundred_duplicates_from_two_alertmanagers_run_once(autoheal, tm
 async def test_a_long_action_is_one_delivery_that_was_answered_before_it(autoheal) -> None:
     heal = await autoheal(policy(["/bin/sleep", "4"]))
     assert await heal.post(alert(starts=time.time())) == 200
-    assert [record["kind"] for record in heal.records()][-1] == "action_start", "answered while it runs"
+    assert "action_ok" not in [record["kind"] for record in heal.records()], "answered before it is over"
     await heal.wait_for("action_ok")
     assert len(await heal.audit(kind="action_start")) == 1
 
