@@ -11,6 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from healer.autoheal.settings import Settings as AutohealSettings
 from healer.bundle import Settings, render
 from healer.bundle.kubernetes import Placement, manifests
 from healer.cli import main
@@ -18,13 +19,19 @@ from healer.truth.load import load_file
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "kustomize"
-RESOURCES = yaml.safe_load((FOLDER / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
+RESOURCES = [
+    folder / name
+    for folder in (FOLDER, FOLDER / "autoheal")
+    for name in yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
+]
 OBJECTS: dict[str, dict[str, Any]] = {
     f"{each['kind']}/{each['metadata']['name']}": each
-    for name in RESOURCES
-    for each in yaml.safe_load_all((FOLDER / name).read_text(encoding="utf-8"))
+    for path in RESOURCES
+    for each in yaml.safe_load_all(path.read_text(encoding="utf-8"))
 }
-PODS = {name: each["spec"]["template"] for name, each in OBJECTS.items() if each["kind"] != "Service"}
+PODS = {
+    name: each["spec"]["template"] for name, each in OBJECTS.items() if each["kind"] in {"Deployment", "Job"}
+}
 VERSIONS = ["1.28", "1.34"]
 
 
@@ -43,9 +50,10 @@ def test_kubernetes_takes_what_the_bundle_makes_of_its_own_kinds(version: str) -
         kubernetes_validate.validate(each, version, strict=True)
 
 
-@pytest.mark.parametrize("part", ["exporter", "sentinel"])
+@pytest.mark.parametrize("part", ["exporter", "sentinel", "autoheal"])
 def test_a_monitor_finds_the_service_and_that_the_pods(part: str) -> None:
-    files = manifests(render(load_file(ROOT / "truth.json", {}).truth, Settings()), Settings(), Placement())
+    settings = Settings(autoheals=("healer-autoheal:9009",))
+    files = manifests(render(load_file(ROOT / "truth.json", {}).truth, settings), settings, Placement())
     monitor = yaml.safe_load(files[f"kubernetes/{part}.servicemonitor.yml"])["spec"]
     service = OBJECTS[f"Service/healer-{part}"]
     wanted = monitor["selector"]["matchLabels"]
@@ -57,6 +65,22 @@ def test_a_monitor_finds_the_service_and_that_the_pods(part: str) -> None:
     assert port["name"] == monitor["endpoints"][0]["port"]
     if part == "sentinel":
         assert Placement().sentinel == f"{service['metadata']['name']}:{port['port']}"
+
+
+def test_autoheal_is_one_that_is_off_until_somebody_says_otherwise() -> None:
+    assert all("autoheal" not in path.name for path in RESOURCES if path.parent == FOLDER), "the base has none"
+    deployment = OBJECTS["Deployment/healer-autoheal"]["spec"]
+    assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+    (container,) = deployment["template"]["spec"]["containers"]
+    env = {each["name"]: each["value"] for each in container["env"]}
+    assert AutohealSettings.from_env({}).live is AutohealSettings.from_env(env).live is False
+    volumes = {each["name"]: each for each in deployment["template"]["spec"]["volumes"]}
+    mounts = {each["mountPath"]: volumes[each["name"]] for each in container["volumeMounts"]}
+    assert mounts["/tokens"]["secret"]["defaultMode"] & 0o007 == 0, "others may not read it, or it is refused"
+    assert deployment["template"]["spec"]["securityContext"]["fsGroup"] == 10001
+    claim = mounts["/var/lib/healer"]["persistentVolumeClaim"]["claimName"]
+    assert f"PersistentVolumeClaim/{claim}" in OBJECTS, "the record outlives the pod"
+    assert "STATE_DIRECTORY=/var/lib/healer" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", PODS)
