@@ -68,7 +68,9 @@ def test_a_monitor_finds_the_service_and_that_the_pods(part: str) -> None:
 
 
 def test_autoheal_is_one_that_is_off_until_somebody_says_otherwise() -> None:
-    assert all("autoheal" not in path.name for path in RESOURCES if path.parent == FOLDER), "the base has none"
+    assert all("autoheal" not in path.name for path in RESOURCES if path.parent == FOLDER), (
+        "the base has none"
+    )
     deployment = OBJECTS["Deployment/healer-autoheal"]["spec"]
     assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
     (container,) = deployment["template"]["spec"]["containers"]

@@ -218,6 +218,7 @@ async def test_a_silent_pipeline_is_a_healer_miss_until_it_beats_again(
     assert heard.events()[1] == ("healer_ok", "healer")
     assert (await guard.metrics())["sentinel_watchdog_last_beat_timestamp_seconds"] <= time.time()
     assert [len(guard.logged(event)) for event in ("watchdog silent", "watchdog back")] == [1, 1]
+    assert "resend-delay" not in str(guard.logged("watchdog back"))
 
 
 async def test_healer_is_back_when_both_its_alert_and_the_silence_are_over(
@@ -340,3 +341,17 @@ async def test_it_stops_within_two_seconds_also_with_a_hanging_redis(redis_serve
     assert watch.seconds < 2.0
     await server.resume()
     await asyncio.gather(posting, return_exceptions=True)
+
+
+async def test_a_watchdog_that_comes_too_seldom_is_told_from_one_that_is_out(
+    redis_server, sentinel, channel
+) -> None:
+    _, guard, heard = await running(redis_server, sentinel, channel, own=1.0)
+    await until(lambda: heard.raw)
+    beat = time.time()
+    for count in range(4):
+        assert "resend-delay" not in (await guard.request("/"))[1]
+        await guard.post(watchdog(beat + count))
+        await until(lambda count=count: len(heard.raw) == 2 * count + 3)
+    assert [("hint" in entry) for entry in guard.logged("watchdog back")] == [False, False, False, True]
+    assert "resend-delay" in (await guard.request("/"))[1]

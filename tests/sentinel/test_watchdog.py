@@ -115,3 +115,14 @@ def test_invented_senders_do_not_fill_the_memory(dog) -> None:
     for number in range(1000):
         dog.hear(f"http://{number}", 500.0 + number)
     assert len(dog._last) == MAX_SENDERS
+
+
+def test_silences_that_keep_ending_are_a_watchdog_that_comes_too_seldom(machine, dog) -> None:
+    seen = []
+    for beat in range(4):
+        dog.hear(AM, 500.0 + 60 * beat)
+        seen.append(dog.seldom())
+        run(machine, dog, 60)
+    assert seen == [False, False, False, True]
+    run(machine, dog, 600)
+    assert not dog.seldom(), "that was an outage"

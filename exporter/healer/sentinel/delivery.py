@@ -25,7 +25,7 @@ from healer.sentinel.incidents import Record
 from healer.sentinel.ledger import Ledger, Place
 from healer.sentinel.settling import Settling
 from healer.sentinel.standing import Standing
-from healer.sentinel.watchdog import PEER
+from healer.sentinel.watchdog import PEER, SELDOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -197,7 +197,8 @@ class Delivery:
                 "watchdog silent", late_sec=tenths(self._watchdog.late()), timeout_sec=self._watchdog.timeout
             )
         elif self._was_silent and not silent:
-            self._log.info("watchdog back")
+            hint = {"hint": SELDOM} if self._watchdog.seldom() else {}
+            self._log.info("watchdog back", **hint)
         self._was_silent = silent
 
     def _hear_peers(self, beat: float | None) -> None:

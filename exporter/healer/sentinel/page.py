@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from healer.sentinel.events import tenths
+from healer.sentinel.watchdog import SELDOM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,6 +39,8 @@ class Page:
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield what is the case now: a word for what, and how it stands."""
         yield "Pipeline", self._pipeline()
+        if self._watchdog.seldom():
+            yield "Advice", SELDOM
         yield "Events", self._delivery.waiting_for() or "published to Redis as they come"
         ledger = self._delivery.ledger
         records = ledger.records.items() if ledger else ()

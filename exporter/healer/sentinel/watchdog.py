@@ -7,6 +7,7 @@ with each other, and the timer is monotonic: no step of any clock makes silence 
 
 from __future__ import annotations
 
+import collections
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ MAX_SENDERS = 16
 
 STALL_SECONDS = 1.5
 """Two checks further apart than this: this process stood still, and could not have heard anything."""
+
+SELDOM_TIMES, SELDOM_SECONDS = 3, 600.0
+"""A Watchdog that ended so many silences within so long is not out: it comes too seldom."""
+
+SELDOM = "the Watchdog comes, but too seldom: start Prometheus with --rules.alert.resend-delay=10s (runbook Watchdog)"
+"""What to do then."""
 
 PEER = "another sentinel"
 """The sender of beats that another sentinel wrote to Redis."""
@@ -38,6 +45,7 @@ class Watchdog:
         self._stalled = 0.0
         self._alive_since: float | None = None
         self._last: dict[str, float] = {}
+        self._ended: collections.deque[float] = collections.deque(maxlen=SELDOM_TIMES)
 
     def adopt(self, beat: float) -> None:
         """Take `beat` for heard before this process began: it and what is older are no news."""
@@ -53,6 +61,8 @@ class Watchdog:
             del self._last[next(iter(self._last))]
         if beat in {before, self.beat} or (before is None and beat < (self.beat or 0.0)):
             return False
+        if self.silent() and self._alive_since is not None:
+            self._ended.append(self._clock.monotonic())
         if self.silent() or self._alive_since is None:
             self._alive_since = self._clock.monotonic()
         self.beat = beat
@@ -73,6 +83,10 @@ class Watchdog:
         # With the time since the last check: who asks may run before the next check does.
         gap = self._clock.monotonic() - self._checked
         return self._stalled + (gap if gap > STALL_SECONDS else 0.0)
+
+    def seldom(self) -> bool:
+        """Return whether silences keep ending by themselves: beats come, but further apart than `timeout`."""
+        return len(self._ended) == SELDOM_TIMES and self._clock.monotonic() - self._ended[0] < SELDOM_SECONDS
 
     def late(self) -> float:
         """Return the seconds since the last beat that counted, or since the start."""
