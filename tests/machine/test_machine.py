@@ -11,6 +11,7 @@ import asyncio
 import json
 import re
 import shutil
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ class Machine:
         self.disk, self.beat, self.log = folder / "disk", folder / "beat", folder / "worker.log"
         self._procfs, self._alertmanager = folder / "proc", alertmanager
         self.beats = True
+        self._truth = folder / "truth.json"
 
     def shell(self, text: str) -> None:
         """Run a script on it."""
@@ -65,6 +67,24 @@ class Machine:
         """Have so many of a million kB available."""
         (self._procfs / "meminfo.new").write_text(MEMINFO.format(available=available))
         (self._procfs / "meminfo.new").replace(self._procfs / "meminfo")
+
+    def check(self) -> tuple[str, int]:
+        """Return the level and the exit status of `healer check` on it; memory is left out, for the kernel's is not faked."""
+        wanted = ("units", "mounts", "heartbeat_files")
+        options = ["--json", *(f"--only={each}" for each in wanted)]
+        command = [
+            sys.executable,
+            "-m",
+            "healer",
+            "check",
+            "--host",
+            "vm-1",
+            "--truth",
+            str(self._truth),
+            *options,
+        ]
+        done = self.inside.run(*command)
+        return json.loads(done.stdout)["level"], done.returncode
 
     async def live(self) -> None:
         """Beat into the file each second, as a worker does while it works."""
@@ -179,15 +199,18 @@ async def test_each_trouble_raises_its_alert_with_its_level_and_clears(machine: 
     assert found["HostDiskFilling"]["mountpoint"] == str(machine.disk)
     assert [found[name]["severity"] for name in sorted(found)] == ["warning", "warning", "critical"]
     assert {labels["team"] for labels in found.values()} == {"vms"}
+    assert machine.check() == ("CRITICAL", 2)
 
     machine.shell(f"head -c 1000000 /dev/zero > {machine.disk}/full")
     machine.shell("systemctl start worker")
     machine.memory(900_000)
     found = await machine.wait(*DISK)
     assert found["HostDiskFull"]["severity"] == "critical"
+    assert machine.check() == ("CRITICAL", 2)
 
     machine.shell(f"rm {machine.disk}/*")
     await machine.wait()
+    assert machine.check() == ("HEALTHY", 0)
 
 
 async def test_a_heartbeat_file_grows_stale_disappears_and_comes_back(machine: Machine) -> None:
@@ -196,11 +219,14 @@ async def test_a_heartbeat_file_grows_stale_disappears_and_comes_back(machine: M
     found = await machine.wait("HeartbeatFileStale")
     assert found["HeartbeatFileStale"]["path"] == str(machine.beat)
     assert found["HeartbeatFileStale"]["severity"] == "warning"
+    assert machine.check() == ("WARNING", 1)
     machine.beat.unlink()
     found = await machine.wait("HeartbeatFileMissing")
     assert found["HeartbeatFileMissing"]["severity"] == "warning"
+    assert machine.check() == ("WARNING", 1)
     machine.beats = True
     await machine.wait()
+    assert machine.check() == ("HEALTHY", 0)
 
 
 async def test_errors_across_a_rotation_are_counted_and_forgotten(machine: Machine) -> None:
@@ -239,5 +265,6 @@ async def test_a_mount_that_is_gone_is_unknown_and_its_alerts_stay_as_they_are(m
         "mountpoint",
         str(machine.disk),
     )
+    assert machine.check() == ("UNKNOWN", 3)
     machine.shell(f"mount -t tmpfs -o size=8m tmpfs {machine.disk}")
     await machine.wait()
