@@ -25,6 +25,7 @@ def test_there_is_one_for_every_daemon() -> None:
         "healer-autoheal",
         "healer-bundle",
         "healer-exporter",
+        "healer-host",
         "healer-sentinel",
     ]
 
