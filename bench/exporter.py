@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import platform
 import statistics
@@ -20,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import ingest, rendering, rivals, subscribing
+from bench import ingest, page, rendering, rivals, subscribing
 from redis import Redis
 
 from healer.stack import stack
@@ -29,11 +28,6 @@ from healer.stack.servers import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "bench/results.json"
-PAGE = ROOT / "docs/scaling.md"
-BEGIN, END = "<!-- bench -->\n", "<!-- /bench -->\n"
 
 SIZES = (1000, 10_000)
 MANY = (10_000, 100_000)
@@ -218,13 +212,6 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def documented(page: str, results: dict[str, Any]) -> str:
-    """Return the page with the table of these results in its place."""
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return head + BEGIN + markdown(results) + END + tail
-
-
 async def run(rounds: int) -> dict[str, Any]:
     """Measure everything; return the results."""
     load = os.getloadavg()[0]
@@ -261,8 +248,7 @@ def main(arguments: Sequence[str]) -> int:
     results = asyncio.run(run(options.rounds))
     print(markdown(results))
     if not options.dry:
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        PAGE.write_text(documented(PAGE.read_text(), results))
+        page.write("results", results, markdown)
     return 0
 
 

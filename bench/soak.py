@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from bench import page
 from bench.flood import Flood
 from bench.measure import cpu_seconds, percentile, resident_bytes
 from bench.troubles import TROUBLES, Troubled
@@ -350,7 +351,7 @@ class Soak:
         slope = statistics.linear_regression(*zip(*late, strict=True)).slope if len(late) > 2 else 0.0
         noticed = [one.noticed - one.since - TIMEOUT for one in ledger.deaths if one.noticed is not None]
         return {
-            "seconds": round(seconds), "channels": len(self.names), "beats_per_second": round(sent / seconds),
+            "seconds": round(seconds), "load": round(os.getloadavg()[2], 1), "channels": len(self.names), "beats_per_second": round(sent / seconds),
             "troubles": len(self.counts), "published": sum(one.published for one in whole),
             "counted": sum(one.counted for one in whole), "gaps": sum(one.lost for one in whole),
             "counted_seconds": round(sum(one.seconds for one in whole)), "void_windows": len(self.counts) - len(whole),
@@ -376,6 +377,30 @@ def sound(figures: dict[str, Any]) -> bool:
     )
 
 
+def words(figures: dict[str, Any]) -> str:
+    """Say what came of it."""
+    count = {
+        name: len(figures[name])
+        for name in ("false_misses", "false_recoveries", "late_recoveries", "unnoticed")
+    }
+    lines = [
+        f"{figures['seconds'] / 60:.0f} minutes at {figures['beats_per_second']:,} beats/s on {figures['channels']:,} channels",
+        f"with {figures['troubles']} troubles of twelve kinds, on a machine with a load of {figures.get('load', 'other work')} in all:", "",
+        f"- {figures['evaluations']:,} evaluations of the rules in which somebody was missing: {count['false_misses']} false misses,",
+        f"  {count['false_recoveries']} false recoveries, {count['late_recoveries']} recoveries late by a minute;"
+        f" of {figures['deaths']} deaths {figures['noticed']} were",
+        f"  noticed before they were over or the run was, and {count['unnoticed']} were not although there was the time;",
+        f"- {figures['published']:,} beats delivered between the troubles, {figures['counted']:,} counted, {figures['gaps']} gaps;"
+        f" {figures['void_windows']} of {figures['troubles']} such",
+        "  times do not count because the bus was lost in them: the exporter got too little of the machine;",
+        f"- the exporter's memory is {figures['memory_mb']} MB and grows by {figures['memory_mb_per_hour']} MB an hour"
+        " (a line through all but the first sixth);",
+        f"- shares of a core: exporter {figures['cores_exporter']}, Prometheus {figures['cores_prometheus']},"
+        f" publisher and proxy {figures['cores_publisher_and_proxy']}.",
+    ]  # fmt: skip
+    return "\n".join([*lines, "", "`make soak` does it again.", ""])
+
+
 def main() -> int:
     """Run it; the exit status says whether all held."""
     parser = argparse.ArgumentParser(
@@ -385,9 +410,12 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=50_000, help="beats per second")
     parser.add_argument("--channels", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path, help="where the figures go as well")
+    parser.add_argument("--figures", type=Path, help="run nothing, document the figures of an earlier run")
     parser.add_argument("--log", type=Path, help="where what the exporter said goes")
     given = parser.parse_args()
+    if given.figures:
+        page.write("soak", json.loads(given.figures.read_text()), words)
+        return 0
     with tempfile.TemporaryDirectory(prefix="healer-soak-", ignore_cleanup_errors=True) as folder:
         soak = Soak(given, Path(folder))
         try:
@@ -395,10 +423,8 @@ def main() -> int:
         finally:
             if given.log:
                 shutil.copy(soak.exporter.log, given.log)
-    text = json.dumps(figures, indent=2)
-    print(text)
-    if given.output:
-        given.output.write_text(text + "\n")
+    print(json.dumps(figures, indent=2))
+    page.write("soak", figures, words)
     return 0 if sound(figures) else 1
 
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 
-from bench.exporter import PAGE, RESULTS, Row, documented, markdown
+import pytest
+from bench import count, soak
+from bench.exporter import Row, markdown
+from bench.page import PAGE, documented, results_of
 
 GOALS = {0.75, 12, 0.25, 1 / 6, 15, 30, 5, 10, 4}
 
 
-def test_the_table_is_that_of_the_last_results() -> None:
-    results = json.loads(RESULTS.read_text())
-    assert PAGE.read_text() == documented(PAGE.read_text(), results)
-    assert {row["goal"] for row in results["rows"]} <= GOALS
-    assert len(results["rows"]) >= 15
+@pytest.mark.parametrize(
+    ("name", "words"), [("results", markdown), ("count", count.words), ("soak", soak.words)]
+)
+def test_the_page_says_what_the_last_results_are(name: str, words) -> None:
+    text = words(json.loads(results_of(name).read_text()))
+    assert PAGE.read_text() == documented(PAGE.read_text(), name, text)
+
+
+def test_every_goal_has_its_row() -> None:
+    rows = json.loads(results_of("results").read_text())["rows"]
+    assert {row["goal"] for row in rows} == GOALS
 
 
 def test_a_goal_that_is_missed_is_called_so() -> None:
