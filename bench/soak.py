@@ -110,6 +110,7 @@ class Ledger:
             fired: By service, the instants of the evaluations, sorted.
             end: Of what is judged; a death that had not ended by then is judged up to there.
         """
+        self.false_misses, self.false_recoveries, self.late_recoveries = [], [], []
         every = sorted({at for instants in fired.values() for at in instants})
         deaths: dict[str, list[Death]] = {}
         for death in self.deaths:
@@ -178,19 +179,15 @@ class Soak:
                 open_.callback(task.cancel)
             await self._until_heard(120)
             await asyncio.sleep(2 * TIMEOUT)
-            self.begun, used = time.time(), self._cpu()
-            sent = self.flood.sent
+            self.begun, self.used, self.sent = time.time(), self._cpu(), self.flood.sent
             troubles = [TROUBLES[number % len(TROUBLES)] for number in range(self.given.minutes)]
             for number, trouble in enumerate(troubles, 1):
                 await self._minute(number, trouble)
-            seconds = time.time() - self.begun
+                if self.given.progress:
+                    self.given.progress.write_text(json.dumps(self._figures()))
             tasks[2].cancel()
             await self._collect()
-            cpu = {name: (now - used[name]) / seconds for name, now in self._cpu().items()}
-            self.ledger.judge(
-                {name: sorted(instants) for name, instants in self.fired.items()}, time.time() - 2 * TURN
-            )
-            return self._figures(seconds, self.flood.sent - sent, cpu)
+            return self._figures()
 
     async def _start(self, open_: AsyncExitStack) -> None:
         servers, folder = find(None), self.folder
@@ -345,7 +342,11 @@ class Soak:
         }
         return {name: cpu_seconds(pid) for name, pid in parts.items()}
 
-    def _figures(self, seconds: float, sent: int, cpu: dict[str, float]) -> dict[str, Any]:
+    def _figures(self) -> dict[str, Any]:
+        seconds, sent = time.time() - self.begun, self.flood.sent - self.sent
+        cpu = {name: (now - self.used[name]) / seconds for name, now in self._cpu().items()}
+        fired = {name: sorted(instants) for name, instants in self.fired.items()}
+        self.ledger.judge(fired, time.time() - 2 * TURN)
         ledger, whole = self.ledger, [count for count in self.counts if count.whole]
         late = [one for one in self.memory if one[0] > self.begun + seconds / 6]
         slope = statistics.linear_regression(*zip(*late, strict=True)).slope if len(late) > 2 else 0.0
@@ -377,28 +378,35 @@ def sound(figures: dict[str, Any]) -> bool:
     )
 
 
+WORDS = """\
+{minutes} minutes at {beats_per_second:,} beats/s on {channels:,} channels, {troubles} troubles of twelve kinds, on a machine with a load
+of {load} in all.
+
+- {evaluations:,} evaluations in which somebody was missing: {false_misses} false misses, {false_recoveries} false recoveries,
+  {late_recoveries} recoveries late by a minute. {deaths} deaths, {noticed} noticed; {unnoticed} not although there was the time.
+- {published:,} beats delivered between the troubles, {counted:,} counted, {gaps} gaps. {void_windows} of {troubles} such
+  times do not count, because the bus was lost in them: the exporter got too little of the machine.
+- The exporter's memory is {memory_mb} MB and changes by {memory_mb_per_hour} MB an hour, by a line through all but the first sixth.
+- Shares of a core: exporter {cores_exporter}, Prometheus {cores_prometheus}, publisher and proxy {cores_publisher_and_proxy}.
+
+`make soak` does it again.
+"""
+"""What the page says of a run."""
+
+
 def words(figures: dict[str, Any]) -> str:
     """Say what came of it."""
     count = {
         name: len(figures[name])
         for name in ("false_misses", "false_recoveries", "late_recoveries", "unnoticed")
     }
-    lines = [
-        f"{figures['seconds'] / 60:.0f} minutes at {figures['beats_per_second']:,} beats/s on {figures['channels']:,} channels",
-        f"with {figures['troubles']} troubles of twelve kinds, on a machine with a load of {figures.get('load', 'other work')} in all:", "",
-        f"- {figures['evaluations']:,} evaluations of the rules in which somebody was missing: {count['false_misses']} false misses,",
-        f"  {count['false_recoveries']} false recoveries, {count['late_recoveries']} recoveries late by a minute;"
-        f" of {figures['deaths']} deaths {figures['noticed']} were",
-        f"  noticed before they were over or the run was, and {count['unnoticed']} were not although there was the time;",
-        f"- {figures['published']:,} beats delivered between the troubles, {figures['counted']:,} counted, {figures['gaps']} gaps;"
-        f" {figures['void_windows']} of {figures['troubles']} such",
-        "  times do not count because the bus was lost in them: the exporter got too little of the machine;",
-        f"- the exporter's memory is {figures['memory_mb']} MB and grows by {figures['memory_mb_per_hour']} MB an hour"
-        " (a line through all but the first sixth);",
-        f"- shares of a core: exporter {figures['cores_exporter']}, Prometheus {figures['cores_prometheus']},"
-        f" publisher and proxy {figures['cores_publisher_and_proxy']}.",
-    ]  # fmt: skip
-    return "\n".join([*lines, "", "`make soak` does it again.", ""])
+    said = {
+        **figures,
+        **count,
+        "minutes": round(figures["seconds"] / 60),
+        "load": figures.get("load", "more than ten"),
+    }
+    return WORDS.format_map(said)
 
 
 def main() -> int:
@@ -411,6 +419,7 @@ def main() -> int:
     parser.add_argument("--channels", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--figures", type=Path, help="run nothing, document the figures of an earlier run")
+    parser.add_argument("--progress", type=Path, help="where the figures so far go after each minute")
     parser.add_argument("--log", type=Path, help="where what the exporter said goes")
     given = parser.parse_args()
     if given.figures:
