@@ -172,12 +172,13 @@ class Soak:
         """Start everything, endure the troubles, return the figures."""
         async with AsyncExitStack() as open_:
             await self._start(open_)
-            tasks = [
-                asyncio.create_task(work()) for work in (self.flood.run, self._watch_memory, self._deaths)
-            ]
+            tasks = [asyncio.create_task(work()) for work in (self.flood.run, self._watch_memory)]
+            await self._until_heard(120)
+            # Who dies before the exporter ever heard it is missing after its warm-up already.
+            await asyncio.sleep(2.0)
+            tasks.append(asyncio.create_task(self._deaths()))
             for task in tasks:
                 open_.callback(task.cancel)
-            await self._until_heard(120)
             await asyncio.sleep(2 * TIMEOUT)
             self.begun, self.used, self.sent = time.time(), self._cpu(), self.flood.sent
             troubles = [TROUBLES[number % len(TROUBLES)] for number in range(self.given.minutes)]
