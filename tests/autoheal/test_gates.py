@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from healer.autoheal.gates import DUPLICATE_SECONDS, Gate, Gates, Key, Refusal, Request, Switches
+from healer.autoheal.gates import DUPLICATE_SECONDS, WAITING, Gate, Gates, Key, Refusal, Request, Switches
 from healer.autoheal.policy import Backoff, Breaker
 
 LIVE = Switches(enabled=True, dry_run=False, killed=False, sound=True)
@@ -119,6 +119,31 @@ def test_backoff_begins_anew_after_health_as_long_as_its_wait():
         assert machine.past[Key("restart", "crm-api")].attempts == attempts
 
 
+def test_a_wait_before_the_first_attempt_holds_the_target_and_counts_from_the_alert():
+    machine = gates(backoff=Backoff(before_first=True))
+    first = request(1, began=-4.0)
+    assert machine.admit(first, 0.0, LIVE) is None
+    refusal = machine.begin(first, 5.0, LIVE)
+    assert (refusal.gate, refusal.seconds) == (Gate.BACKOFF, 1.0)
+    assert gate(machine.admit(request(2), 5.0, LIVE)) is Gate.IN_FLIGHT
+    assert machine.begin(first, 6.0, LIVE) is None
+
+
+def test_one_whose_beginning_nobody_knows_never_counts_as_having_waited():
+    machine = gates(backoff=Backoff(before_first=True))
+    assert machine.admit(request(), 0.0, LIVE) is None
+    assert [machine.begin(request(), at, LIVE).seconds for at in (0.0, 60.0)] == [10.0, 10.0]
+
+
+def test_trouble_before_the_alert_is_no_health():
+    for pending, attempts in ((0.0, 1), (60.0, 2)):
+        machine = gates()
+        attempt(machine, request(1, cooldown=0.0), 0.0)
+        machine.resolved(Key("restart", "crm-api"), "a", 1.0)
+        attempt(machine, replace(request(2, cooldown=0.0, began=70.0), pending=pending), 70.0)
+        assert machine.past[Key("restart", "crm-api")].attempts == attempts
+
+
 def test_what_waits_for_a_slot_stays_and_then_runs():
     machine = gates()
     one, two = request(1), request(2, "crm-worker")
@@ -196,10 +221,11 @@ class Anything(RuleBasedStateMachine):
     TARGETS = st.sampled_from("abc")
     COOLDOWN = 50.0
     WINDOW = 200.0
+    BACKOFF = Backoff(10.0, 80.0)
 
     def __init__(self):
         super().__init__()
-        self.gates = gates(concurrency=2, breaker=Breaker(4, self.WINDOW), backoff=Backoff(10.0, 80.0))
+        self.gates = gates(concurrency=2, breaker=Breaker(4, self.WINDOW), backoff=self.BACKOFF)
         self.now, self.number = 0.0, 0
         self.waiting, self.running = [], []
         self.started, self.counted = [], []
@@ -223,6 +249,13 @@ class Anything(RuleBasedStateMachine):
         else:
             assert self.gates == before, "a skip left a trace"
 
+    def _since(self, asked, past):
+        """Return from when on the first wait counts at least; long ago where none is asked for."""
+        if not self.gates.backoff.before_first:
+            return -1e9
+        ended = past[asked.key].ended if asked.key in past else None
+        return asked.began if ended is None else max(asked.began, ended)
+
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def a_turn(self, data):
@@ -231,12 +264,13 @@ class Anything(RuleBasedStateMachine):
         refusal = self.gates.begin(asked, self.now, self.switches)
         if refusal is None:
             assert self.switches == LIVE, "an action ran against a switch"
+            assert self.now - self._since(asked, past) >= self.gates.backoff.delay(0), "it has not waited"
             self.running.append(asked)
             self.started.append((self.now, asked.key))
             self.counted.append(self.now)
         else:
             assert self.gates.past == past or refusal.gate is Gate.DRY_RUN, "a skip extended something"
-        if gate(refusal) is not Gate.CONCURRENCY:
+        if gate(refusal) not in WAITING:
             self.waiting.remove(asked)
 
     @precondition(lambda self: self.running)
@@ -294,3 +328,13 @@ class Anything(RuleBasedStateMachine):
 
 Anything.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 test_whatever_happens_in_any_order = Anything.TestCase
+
+
+class AnythingThatWaits(Anything):
+    """The same with a wait before the first attempt."""
+
+    BACKOFF = Backoff(10.0, 80.0, before_first=True)
+
+
+AnythingThatWaits.TestCase.settings = Anything.TestCase.settings
+test_whatever_happens_in_any_order_with_a_wait_before_the_first_attempt = AnythingThatWaits.TestCase

@@ -122,7 +122,7 @@ class Plan:
     argv: tuple[str, ...] = ()
 
 
-def plan(alert: Alert, policy: Policy, id_: str, instant: Callable[[float], float]) -> Plan:
+def plan(alert: Alert, policy: Policy, id_: str, instant: Callable[[float], float], heard: float) -> Plan:
     """Return what `policy` makes of `alert`.
 
     Args:
@@ -130,6 +130,7 @@ def plan(alert: Alert, policy: Policy, id_: str, instant: Callable[[float], floa
         policy: The policy in force.
         id_: Names the request.
         instant: Turns epoch seconds into instants of the gates.
+        heard: The instant at which it was received: it began no later.
     """
     if OWN.fullmatch(alert.name):
         return Plan(None, Refusal(Gate.OWN_ALERT, "an alert about autoheal itself is never acted on"))
@@ -155,6 +156,7 @@ def plan(alert: Alert, policy: Policy, id_: str, instant: Callable[[float], floa
         cooldown=rule.cooldown,
         alertname=alert.name,
         verify_for=rule.verify_for,
-        began=None if began is None or not math.isfinite(began) else instant(began),
+        began=heard if began is None or not math.isfinite(began) else min(heard, instant(began)),
+        pending=rule.pending,
     )
     return Plan(key, request, action, argv)

@@ -14,7 +14,7 @@ from healer import __version__
 from healer.autoheal import alerts, killswitch
 from healer.autoheal.events import Kind
 from healer.autoheal.execute import Outcome
-from healer.autoheal.gates import Gate, Gates, Key, Refusal, Request, Switches
+from healer.autoheal.gates import LONGEST_WAIT, WAITING, Gate, Gates, Key, Refusal, Request, Switches
 from healer.autoheal.journal import JournalError
 from healer.autoheal.recovery import Left, replay
 from healer.autoheal.recovery import request as request_of
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from healer.autoheal.record import Recorder
     from healer.autoheal.settings import Settings
     from healer.runtime.clock import Anchor, Clock
-
-LONGEST_WAIT = 300.0
-"""Seconds that a request waits for its turn; what it knew is old by then."""
 
 SELF_TEST_SECONDS = 300.0
 TICK_SECONDS = 1.0
@@ -113,7 +110,7 @@ class Dispatcher:
         self.gates.concurrency = policy.concurrency
         dropped = []
         for waiting in list(self._queue):
-            plan = self._plan(waiting.alert, waiting.request.id)
+            plan = self._plan(waiting.alert, waiting.request.id, waiting.since)
             if (plan.key, plan.argv, plan.action) != (waiting.request.key, waiting.argv, waiting.action):
                 refusal = Refusal(Gate.RULE, "the policy that allowed it is no longer in force")
                 dropped.append(self._withdraw(waiting, refusal))
@@ -137,7 +134,8 @@ class Dispatcher:
         if beats and len(beats) == len(found):
             return []  # a Watchdog comes every few seconds; it proves the pipeline, and is no event
         others = [alert for alert in found if alert.name != alerts.WATCHDOG]
-        plans = [(alert, self._plan(alert, secrets.token_hex(8))) for alert in others]
+        now = self._clock.monotonic()
+        plans = [(alert, self._plan(alert, secrets.token_hex(8), now)) for alert in others]
         wanted = {plan.answer.key for _, plan in plans if isinstance(plan.answer, Request)}
         if len(wanted - set(self.gates.held)) > QUEUE - len(self._queue):
             raise FullError(f"{len(self._queue)} actions are waiting already")
@@ -158,8 +156,8 @@ class Dispatcher:
         self._wake.set()
         return decisions
 
-    def _plan(self, alert: Alert, id_: str) -> Plan:
-        return alerts.plan(alert, self.policy, id_, self._instant)
+    def _plan(self, alert: Alert, id_: str, heard: float) -> Plan:
+        return alerts.plan(alert, self.policy, id_, self._instant, heard)
 
     def _take(self, alert: Alert, plan: Plan, accepted: list[str], happened: list[Event]) -> Event:
         """Decide about one alert; return the decision, and note in `happened` what else came of it."""
@@ -173,7 +171,10 @@ class Dispatcher:
         waiting = Waiting(plan.answer, plan.action, plan.argv, alert, now)
         self._accepting[waiting.request.id] = waiting
         accepted.append(waiting.request.id)
-        return self._recorder.about(Kind.ALERT_ACCEPTED, waiting.request, payload=alert.payload())
+        left = round(self.gates.left(plan.answer, now), 3) or None
+        return self._recorder.about(
+            Kind.ALERT_ACCEPTED, waiting.request, payload=alert.payload(), wait_sec=left
+        )
 
     def _resolve(self, alert: Alert, key: Key, now: float) -> list[Event]:
         """Note that an alert resolved; return what follows from that."""
@@ -230,9 +231,8 @@ class Dispatcher:
             alert = msgspec.convert(event.payload or {}, alerts.Alert)
         except msgspec.ValidationError:
             return []
-        now = self._clock.monotonic()
-        plan = self._plan(alert, event.id)
-        since = self._instant(event.ts)
+        now, since = self._clock.monotonic(), self._instant(event.ts)
+        plan = self._plan(alert, event.id, since)
         refusal = self.gates.admit(plan.answer, now, self.switches())
         if refusal is not None or not isinstance(plan.answer, Request) or plan.action is None:
             return [self._recorder.skip(alert, plan.key, refusal or Refusal(Gate.RULE, "no rule"), event.id)]
@@ -243,7 +243,7 @@ class Dispatcher:
         """Carry out what waits, and do what is due every second, until cancelled."""
         try:
             while True:
-                await self._tick()
+                await self.tick()
                 try:
                     async with asyncio.timeout(TICK_SECONDS):
                         await self._wake.wait()
@@ -253,7 +253,8 @@ class Dispatcher:
         finally:
             await self._leave()
 
-    async def _tick(self) -> None:
+    async def tick(self) -> None:
+        """Do all that is due now."""
         self._anchor.check()
         now = self._clock.monotonic()
         try:
@@ -283,7 +284,7 @@ class Dispatcher:
         now = self._clock.monotonic()
         was_open = self.gates.open_since is not None
         refusal = self.gates.begin(waiting.request, now, self.switches())
-        if refusal is not None and refusal.gate is Gate.CONCURRENCY:
+        if refusal is not None and refusal.gate in WAITING:
             if now - waiting.since < LONGEST_WAIT:
                 return
             self.gates.release(waiting.request)
@@ -303,7 +304,7 @@ class Dispatcher:
         await self._recorder.write_or_owe(*events)
 
     async def _start(self, waiting: Waiting) -> None:
-        asked = waiting.request
+        asked, began = waiting.request, waiting.alert.began
         event = self._recorder.about(
             Kind.ACTION_START,
             waiting.request,
@@ -312,7 +313,8 @@ class Dispatcher:
             incident=asked.incident,
             cooldown_sec=asked.cooldown,
             verify_sec=asked.verify_for,
-            starts_at=waiting.alert.began,
+            pending_sec=asked.pending or None,
+            starts_at=round(self._anchor.epoch(waiting.since), 3) if began is None else began,
         )
         try:
             await self._recorder.write(event)

@@ -46,7 +46,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
         target: What it acts on.
         reason: The gate that objected.
         detail: The same in words.
-        wait_sec: For how long that gate will go on objecting.
+        wait_sec: For how long that gate will go on objecting; of an accepted alert, backoff.
         alerts: How many alerts a webhook held.
         cmd: The exact command, word by word; for a webhook `POST` and its URL.
         output: The last of what the command wrote.
@@ -59,6 +59,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
         incident: The same with the beginning of the alert.
         cooldown_sec: The rule's.
         verify_sec: The rule's `verify_for_sec`.
+        pending_sec: The rule's.
         starts_at: When the alert began.
         ends_at: When it resolved.
         after_sec: From the start of the action to the end of the alert.
@@ -92,6 +93,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     incident: str = ""
     cooldown_sec: float | None = None
     verify_sec: float | None = None
+    pending_sec: float | None = None
     starts_at: float | None = None
     ends_at: float | None = None
     after_sec: float | None = None

@@ -20,6 +20,9 @@ DUPLICATE_SECONDS = 300.0
 A retry, or the other Alertmanager of a pair. Later, the alert still fires and the action did not help.
 """
 
+LONGEST_WAIT = 300.0
+"""Seconds that a request waits for its turn; what it knew is old by then."""
+
 MAX_TARGETS = 10_000
 """Targets remembered. Actions cannot reach it, for the breaker opens long before; rehearsals are forgotten."""
 
@@ -42,6 +45,10 @@ class Gate(StrEnum):
     DRY_RUN = "dry_run"
 
 
+WAITING = frozenset({Gate.BACKOFF, Gate.CONCURRENCY})
+"""What objects to beginning, and leaves what was admitted where it is, to be asked again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """What may happen once at a time: an action on a target."""
@@ -62,7 +69,8 @@ class Request:
         cooldown: The rule's.
         alertname: For the record.
         verify_for: The rule's.
-        began: When the alert began to fire, or None if it does not say: an instant.
+        began: When the alert began to fire: an instant. None: not known, so it might be this moment.
+        pending: The rule's.
     """
 
     id: str
@@ -73,6 +81,7 @@ class Request:
     alertname: str = ""
     verify_for: float = 300.0
     began: float | None = None
+    pending: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +169,8 @@ class Gates:
     def admit(self, plan: Request | Refusal, now: float, switches: Switches) -> Refusal | None:
         """Take a request in: it holds its key from now on, unless a gate objects.
 
+        With `before_first` a wait that is over soon enough is no objection yet: `begin` asks for it again.
+
         Args:
             plan: The request, or why the policy makes none of the alert.
             now: The current instant.
@@ -175,14 +186,14 @@ class Gates:
     def begin(self, request: Request, now: float, switches: Switches) -> Refusal | None:
         """Begin what was admitted, unless a gate objects now: then the key is free again.
 
-        Only `CONCURRENCY` leaves the request where it is, to be asked again. One action too many opens the
+        What is in `WAITING` leaves the request where it is, to be asked again. One action too many opens the
         breaker. `DRY_RUN` books what would have happened, so that a rehearsal shows the same gates.
         """
         refusal = self._objection(request, now, switches, beginning=True)
         if refusal is None:
             self.start(request, now)
             return None
-        if refusal.gate is Gate.CONCURRENCY:
+        if refusal.gate in WAITING:
             return refusal
         if refusal.gate is Gate.BREAKER and self.open_since is None and not switches.dry_run:
             self.open_since = now
@@ -261,16 +272,29 @@ class Gates:
         """Return the seconds for which cooldown holds a key back."""
         return 0.0 if past.started is None else max(0.0, past.started + past.cooldown - now)
 
-    def wait(self, past: Past, attempts: int, now: float) -> float:
-        """Return the seconds for which backoff holds a key back after that many `attempts`."""
-        end = past.ended if past.ended is not None else past.started
-        return 0.0 if end is None else max(0.0, end + self.backoff.delay(attempts) - now)
+    def wait(self, past: Past, attempts: int, now: float, began: float | None = None) -> float:
+        """Return the seconds for which backoff holds a key back after that many `attempts`.
+
+        Args:
+            past: Of the key.
+            attempts: Those that count.
+            now: The current instant.
+            began: When the alert began to fire, if there is one.
+        """
+        marks = (past.started, past.ended, began if self.backoff.before_first else None)
+        since = max((mark for mark in marks if mark is not None), default=None)
+        return 0.0 if since is None else max(0.0, since + self.backoff.delay(attempts) - now)
+
+    def left(self, request: Request, now: float) -> float:
+        """Return the seconds for which backoff holds a request back."""
+        past = self.past.get(request.key, Past())
+        return self.wait(past, self._attempts(past, request, now), now, _began(request, now))
 
     def _objection(
         self, request: Request, now: float, switches: Switches, *, beginning: bool = False
     ) -> Refusal | None:
         refusal = _outside(switches) or self._by_past(request, now)
-        if refusal is not None:
+        if refusal is not None and (beginning or not self._over_soon(refusal)):
             return refusal
         if beginning and len(self.running) >= self.concurrency:
             return Refusal(Gate.CONCURRENCY, f"{len(self.running)} actions are running already")
@@ -291,16 +315,14 @@ class Gates:
         holder = self.held.get(request.key)
         if holder is not None and holder.id != request.id:
             return Refusal(Gate.IN_FLIGHT, "an action on this target is waiting or running")
-        past = self.past.get(request.key)
-        if past is None or past.started is None:
-            return None
+        past = self.past.get(request.key, Past())
         same = bool(request.incident) and request.incident == past.incident
         if same and past.healthy is not None:
             return Refusal(Gate.DUPLICATE, "this incident is over; its message came late")
         waits = (
             (
                 Gate.DUPLICATE,
-                past.started + DUPLICATE_SECONDS - now if same else 0.0,
+                (past.started or 0.0) + DUPLICATE_SECONDS - now if same else 0.0,
                 "this incident was acted on",
             ),
             (
@@ -310,18 +332,27 @@ class Gates:
             ),
             (
                 Gate.BACKOFF,
-                self.wait(past, self._attempts(past, request, now), now),
+                self.left(request, now),
                 f"attempts since the target was healthy: {past.attempts}",
             ),
         )
         return next((Refusal(gate, why, left) for gate, left, why in waits if left > 0), None)
 
+    def _over_soon(self, refusal: Refusal) -> bool:
+        """Return whether waiting is all that is asked for, and what is known is not old when it is over."""
+        return (
+            self.backoff.before_first
+            and refusal.gate is Gate.BACKOFF
+            and refusal.seconds is not None
+            and refusal.seconds <= LONGEST_WAIT
+        )
+
     def _attempts(self, past: Past, request: Request, now: float) -> int:
         """Return the attempts that count: none if the target was healthy for a whole delay since."""
         if past.healthy is None:
             return past.attempts
-        began = now if request.began is None else min(now, request.began)
-        return 0 if began - past.healthy >= self.backoff.delay(past.attempts) else past.attempts
+        sick = _began(request, now) - request.pending
+        return 0 if sick - past.healthy >= self.backoff.delay(past.attempts) else past.attempts
 
     def _book(self, request: Request, now: float) -> Past:
         past = self.past.setdefault(request.key, Past())
@@ -330,6 +361,10 @@ class Gates:
         past.cooldown, past.alert, past.incident = request.cooldown, request.alert, request.incident
         past.alertname = request.alertname
         return past
+
+
+def _began(request: Request, now: float) -> float:
+    return now if request.began is None else min(now, request.began)
 
 
 def _outside(switches: Switches) -> Refusal | None:

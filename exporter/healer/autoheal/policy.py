@@ -118,6 +118,7 @@ class Rule:
         allow: Further actions that the alert's annotation may name instead.
         cooldown: The least time between the starts of two attempts on one target.
         verify_for: How long the alert may take to resolve after the action.
+        pending: How long something is wrong before the alert fires: that is no health.
     """
 
     match: Mapping[str, re.Pattern[str]]
@@ -125,6 +126,7 @@ class Rule:
     allow: tuple[Action, ...]
     cooldown: float
     verify_for: float
+    pending: float = 0.0
 
     def applies(self, labels: Mapping[str, str]) -> bool:
         """Return whether an alert with `labels` is this rule's business."""
@@ -155,17 +157,26 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait after an attempt: `first` seconds, doubled by each further one up to `longest`."""
+    """How long to wait between attempts.
+
+    Attributes:
+        first: The first wait in seconds; each further one is twice as long.
+        longest: The longest in seconds.
+        before_first: The first wait comes before the first attempt, and each counts from the beginning of the
+            alert too, not only from the end of the last attempt.
+    """
 
     first: float = 10.0
     longest: float = 300.0
+    before_first: bool = False
 
     def delay(self, attempts: int) -> float:
         """Return the seconds to wait after that many attempts since the target was healthy."""
-        if attempts < 1:
+        waits = attempts + self.before_first
+        if waits < 1:
             return 0.0
         # 2**64 times anything is beyond every `longest`; larger powers would only overflow.
-        return min(self.longest, self.first * 2.0 ** min(attempts - 1, 64))
+        return min(self.longest, self.first * 2.0 ** min(waits - 1, 64))
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ class _Reader:
                 self._problems.error((), f"no `{key}`", f"`{key}:`", "Nothing could ever run without.")
         actions = self._actions(top.block("actions"))
         backoff, breaker, ack = (self._block(top, key) for key in ("backoff", "breaker", "ack"))
-        backoff.only(("first_sec", "max_sec"))
+        backoff.only(("first_sec", "max_sec", "before_first"))
         breaker.only(("actions", "window_sec"))
         ack.only(("max_sec",))
         first = _seconds(backoff, "first_sec", Backoff().first)
@@ -132,7 +132,7 @@ class _Reader:
         return Policy(
             actions=actions,
             rules=self._rules(top, actions),
-            backoff=Backoff(first, longest),
+            backoff=Backoff(first, longest, before_first=_yes(backoff, "before_first")),
             breaker=Breaker(
                 _count(breaker, "actions", Breaker().actions, MAX_BREAKER),
                 _seconds(breaker, "window_sec", Breaker().window),
@@ -278,7 +278,7 @@ class _Reader:
         return tuple(rules)
 
     def _rule(self, block: Block, top: Block, actions: dict[str, Action]) -> Rule | None:
-        block.only(("match", "action", "allow", "cooldown_sec", "verify_for_sec"))
+        block.only(("match", "action", "allow", "cooldown_sec", "verify_for_sec", "pending_sec"))
         matchers = self._block(block, "match")
         if "alertname" not in matchers and matchers.sound:
             self._problems.error(
@@ -305,6 +305,7 @@ class _Reader:
             allow=allow,
             cooldown=_seconds(block, "cooldown_sec", cooldown, zero=True),
             verify_for=_seconds(block, "verify_for_sec", verify),
+            pending=_seconds(block, "pending_sec", 0.0, zero=True),
         )
 
     def _named(self, path: Path_, name: object, actions: dict[str, Action]) -> Action | None:
@@ -344,6 +345,14 @@ def _seconds(block: Block, key: str, default: float, upto: float = LONGEST, *, z
         return 0.0
     given = block.seconds(key, upto)
     return default if given is None else given.value
+
+
+def _yes(block: Block, key: str) -> bool:
+    value = block.members.get(key, False)
+    if not isinstance(value, bool):
+        block.wrong(key, "true or false")
+        return False
+    return value
 
 
 def _count(block: Block, key: str, default: int, upto: int) -> int:

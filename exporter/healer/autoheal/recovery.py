@@ -77,6 +77,7 @@ def request(event: Event, instant: Callable[[float], float]) -> Request:
         alertname=event.alertname,
         verify_for=event.verify_sec or 0.0,
         began=None if event.starts_at is None else instant(event.starts_at),
+        pending=event.pending_sec or 0.0,
     )
 
 

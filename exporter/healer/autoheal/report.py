@@ -47,12 +47,14 @@ def describe(policy: Policy) -> list[str]:
             lines.append(
                 f"  {word} {action.name}: {action.shown()} (on {target}, {action.timeout:g} s{values})"
             )
-        lines.append(f"  cooldown {rule.cooldown:g} s, has to resolve within {rule.verify_for:g} s")
+        pending = f", fires after {rule.pending:g} s" if rule.pending else ""
+        lines.append(f"  cooldown {rule.cooldown:g} s, has to resolve within {rule.verify_for:g} s{pending}")
     unused = set(policy.actions) - {a.name for rule in policy.rules for a in (rule.action, *rule.allow)}
     lines += [f"no rule leads to action {name}" for name in sorted(unused)]
     backoff, breaker = policy.backoff, policy.breaker
+    first = ", before the first attempt too" if backoff.before_first else ""
     lines.append(
-        f"backoff {backoff.first:g} s doubling to {backoff.longest:g} s; breaker at {breaker.actions} actions"
+        f"backoff {backoff.first:g} s doubling to {backoff.longest:g} s{first}; breaker at {breaker.actions} actions"
         f" in {breaker.window:g} s; {policy.concurrency} at a time; silences up to {policy.ack_longest:g} s"
     )
     return lines

@@ -53,6 +53,7 @@ class Status:
                     "allow": [action.name for action in rule.allow],
                     "cooldown_sec": rule.cooldown,
                     "verify_for_sec": rule.verify_for,
+                    "pending_sec": rule.pending,
                 }
                 for rule in policy.rules
             ],

@@ -23,6 +23,7 @@ LONGEST_WAIT = 90.0
 
 POLL_SECONDS = 0.3
 RESOLVED = "resolved"
+ACCEPTED = "alert_accepted"
 
 _ENDS = (
     "decision_skip",
@@ -121,7 +122,9 @@ async def _followed(
     found = []
     for (name, alert), first in pairs:
         event = first
-        while event.get("kind") not in _ENDS and loop.time() < deadline:
+        # What waits for longer than we do need not be watched.
+        patient = (first.get("wait_sec") or 0.0) < longest
+        while patient and event.get("kind") not in _ENDS and loop.time() < deadline:
             await asyncio.sleep(POLL_SECONDS)
             try:
                 events = await autoheal.ask("GET", "/audit", query={"contains": str(first.get("id", ""))})
@@ -137,6 +140,8 @@ async def _followed(
 
 def _decision(alert: str, name: str, event: Mapping[str, Any]) -> Decision:
     why = ": ".join(str(event[part]) for part in ("reason", "detail", "error") if event.get(part))
+    if event.get("kind") == ACCEPTED and event.get("wait_sec"):
+        why = f"it waits {event['wait_sec']:g} s"
     return Decision(alert, name, str(event.get("kind", "")), why, " ".join(map(str, event.get("cmd", ()))))
 
 
