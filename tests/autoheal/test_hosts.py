@@ -79,9 +79,7 @@ class Autoheal:
         self.trail = Trail()
         self.trail.load(events)
         recorder = Recorder(self.journal, self.trail, Counts(CollectorRegistry(), POLICY), anchor)
-        self.dispatcher = Dispatcher(
-            self.settings, POLICY, recorder, self, clock=self.clock, anchor=anchor
-        )
+        self.dispatcher = Dispatcher(self.settings, POLICY, recorder, self, clock=self.clock, anchor=anchor)
         await self.dispatcher.recover(events)
 
     async def die(self, seconds: int) -> None:
