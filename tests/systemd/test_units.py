@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -39,6 +40,7 @@ TRUTH = {
             "access_points": {"subscribe_to": [{"bus": "system-redis", "key": "rss_agg:heartbeat"}]},
         },
     },
+    "hosts": {socket.gethostname(): {"heartbeat_files": [{"path": "/etc/hostname"}]}},
 }
 POLICY = {
     "actions": {"restart": {"kind": "command", "command": ["/bin/echo", "{svc}"], "target": "svc"}},
@@ -182,6 +184,11 @@ def until(condition: Callable[[], object], seconds: float) -> float:
 def test_it_starts_and_says_that_it_is_ready(machine: Machine, name: str) -> None:
     machine.shell(f"systemctl start {name} || {{ tail /var/log/said; exit 1; }}")
     assert machine.show(name)["SubState"] == "running"
+
+
+def test_the_host_is_called_as_its_hostname_and_looked_at_from_within_the_sandbox(machine: Machine) -> None:
+    line = f'host_heartbeat_file_present{{host="{socket.gethostname()}",path="/etc/hostname"}} 1.0'
+    until(lambda: line in machine.get("http://127.0.0.1:9880/metrics").splitlines(), 30)
 
 
 def test_servers_take_what_bundle_writes_and_a_death_becomes_an_event(

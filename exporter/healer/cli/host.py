@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--host", "name", required=True, metavar="NAME", help="This host, as the truth calls it.")
+@click.option(
+    "--host",
+    "name",
+    default=socket.gethostname,
+    show_default="this machine's hostname",
+    metavar="NAME",
+    help="This host, as the truth calls it.",
+)
 @click.option(
     "--truth", "source", default=REDIS, show_default=True, metavar="FILE", help="truth.json, or redis."
 )
