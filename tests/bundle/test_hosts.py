@@ -73,6 +73,9 @@ NODE_DOWN[f"up{{{NODE}}}"] = 0
 PROBE_DOWN: dict[str, float | None] = {each: GONE for each in [*WELL, STAMP] if PROBE in each}
 PROBE_DOWN[f"up{{{PROBE}}}"] = 0
 
+NODE_UNKNOWN: dict[str, float | None] = {each: GONE for each in WELL if NODE in each}
+PROBE_UNKNOWN: dict[str, float | None] = {each: GONE for each in [*WELL, STAMP] if PROBE in each}
+
 Phases = list[tuple[int, "dict[str, float | None]"]]
 
 
@@ -160,6 +163,16 @@ def test_an_alert_comes_with_its_cause_outlives_blindness_and_goes_when_it_is_se
 def test_what_cannot_be_looked_at_raises_no_alert_but_that_it_cannot(live) -> None:
     node = '{host="vm",probe="node_exporter",severity="warning",team="vms"}'
     live([(5, {}), (30, NODE_DOWN), (5, {})], {4: {}, 34: {"HostProbeFailed": node}, 37: {}})
+
+
+@pytest.mark.parametrize(
+    ("unknown", "probe"), [(NODE_UNKNOWN, "node_exporter"), (PROBE_UNKNOWN, "healer_host")]
+)
+def test_a_host_of_which_prometheus_knows_nothing_at_all_is_named(
+    live, unknown: dict[str, float | None], probe: str
+) -> None:
+    labels = f'{{host="vm",probe="{probe}",severity="warning",team="vms"}}'
+    live([(5, unknown), (5, {})], {4: {"HostProbeFailed": labels}, 7: {}})
 
 
 @pytest.mark.parametrize(
