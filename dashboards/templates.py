@@ -15,6 +15,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from dashboards.autoheal import autoheal
 from dashboards.healer import healer
 from dashboards.heartbeats import heartbeats
+from dashboards.hosts import hosts
 from dashboards.service import service
 
 if TYPE_CHECKING:
@@ -26,7 +27,13 @@ _MARKS = ("[[", "[%", "[#")
 
 def documents() -> dict[str, dict[str, Any]]:
     """Return every dashboard as a JSON document, by the name of its file."""
-    built = {"autoheal": autoheal(), "healer": healer(), "heartbeats": heartbeats(), "service": service()}
+    built = {
+        "autoheal": autoheal(),
+        "healer": healer(),
+        "heartbeats": heartbeats(),
+        "hosts": hosts(),
+        "service": service(),
+    }
     return {name: tidy(json.loads(JSONEncoder().encode(board.build()))) for name, board in built.items()}
 
 

@@ -24,8 +24,12 @@ CLUSTER = Placement("monitoring", (("release", "kube-prometheus-stack"),))
 
 def rendered(folder: Path) -> dict[str, str]:
     files = render(load_file(folder / "truth.json", {}).truth, Settings())
-    # Dashboards are the same for every truth: the committed ones can be read.
-    files = {name: text for name, text in files.items() if not name.startswith("grafana/")}
+    # Dashboards are the same for every truth: the committed ones can be read, and that of hosts here.
+    files = {
+        name: text
+        for name, text in files.items()
+        if not name.startswith("grafana/") or name.endswith("/hosts.json")
+    }
     return files | manifests(files, Settings(), CLUSTER) if folder.name == "user_guide" else files
 
 

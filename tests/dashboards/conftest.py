@@ -11,23 +11,30 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "grafana" / "dashboards"
+HOSTS = ROOT / "tests/bundle/golden/hosts"
+"""A bundle for a truth with hosts: only such a one has the dashboard of hosts, and rules about them."""
 BOARDS: Mapping[str, dict[str, Any]] = {
-    path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))
+    path.stem: json.loads(path.read_text(encoding="utf-8"))
+    for folder in (ROOT, HOSTS)
+    for path in sorted((folder / "grafana/dashboards").glob("*.json"))
 }
-RULES = [
-    rule
-    for path in sorted((ROOT / "rules").glob("*.yml"))
-    for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
-    for rule in group["rules"]
-]
-RECORDED = {rule["record"] for rule in RULES if "record" in rule}
-ALERTS = {rule["alert"] for rule in RULES if "alert" in rule}
 
-USUAL = {"bus": ".*", "severity": ".*", "team": ".*", "top": "20", "svc": "rss_agg", "slo": "0.999"}
+
+def _rules(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    groups = (group for path in paths for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"])
+    return [rule for group in groups for rule in group["rules"]]
+
+
+RULES = _rules(sorted((ROOT / "rules").glob("*.yml")))
+"""Those of a truth without hosts."""
+_EVERY = RULES + _rules([HOSTS / "rules/host.rules.yml"])
+RECORDED = {rule["record"] for rule in _EVERY if "record" in rule}
+ALERTS = {rule["alert"] for rule in _EVERY if "alert" in rule}
+
+USUAL = {"bus": ".*", "severity": ".*", "team": ".*", "top": "20", "svc": "rss_agg", "host": ".*", "slo": "0.999"}
 TIMES = {"__range": "900s", "__interval": "15s", "__interval_ms": "15000", "__rate_interval": "60s"}
 
 

@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from healer.bundle import Settings, render
 from healer.truth.load import load_file
 
-from .conftest import ALERTS, BOARDS, ROOT
+from .conftest import ALERTS, BOARDS, HOSTS, ROOT
 
 TEMPLATES = ROOT / "exporter/healer/bundle/templates/grafana/dashboards"
 SCHEMA = json.loads((Path(__file__).parent / "grafana.schema.json").read_text(encoding="utf-8"))
@@ -86,7 +86,7 @@ def test_panels_do_not_overlap(name: str) -> None:
 
 def test_runbooks_are_where_the_settings_say(name: str) -> None:
     settings = Settings(runbook_base='https://wiki.example/"{alert}"')
-    text = render(load_file(ROOT / "truth.json", {}).truth, settings)[f"grafana/dashboards/{name}.json"]
+    text = render(load_file(HOSTS / "truth.json", {}).truth, settings)[f"grafana/dashboards/{name}.json"]
     titles = {
         link["title"].removeprefix("Runbook: "): link["url"]
         for panel in json.loads(text)["panels"]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 from aiohttp import ClientSession
+from tests.dashboards.conftest import TIMES, USUAL, asked
 from tests.systemd.manager import Systemd, systemd
 
 from healer.bundle import Settings, render, write
@@ -52,8 +53,9 @@ DISK = "HostDiskFilling", "HostDiskFull"
 class Machine:
     """What is done to the host, and which alerts Alertmanager has of it."""
 
-    def __init__(self, inside: Systemd, folder: Path, alertmanager: str) -> None:
+    def __init__(self, inside: Systemd, folder: Path, alertmanager: str, prometheus: str) -> None:
         self.inside = inside
+        self.prometheus = prometheus
         self.disk, self.beat, self.log = folder / "disk", folder / "beat", folder / "worker.log"
         self._procfs, self._alertmanager = folder / "proc", alertmanager
         self.beats = True
@@ -101,6 +103,21 @@ class Machine:
         return {
             alert["labels"]["alertname"]: alert["labels"] for alert in found if alert["labels"].get("host")
         }
+
+    async def without_data(self) -> list[str]:
+        """Return the panels of the dashboard that have a query without an answer."""
+        lacking = []
+        async with ClientSession() as session:
+            for query in asked(USUAL | TIMES):
+                if query.board != "hosts" or query.kind == "annotation":
+                    continue
+                given = {"query": query.expression}
+                answer = await session.post(f"{self.prometheus}/api/v1/query", data=given)
+                said = await answer.json()
+                assert said["status"] == "success", (query, said)
+                if not said["data"]["result"]:
+                    lacking.append(query.panel)
+        return lacking
 
     async def wait(self, *names: str) -> dict[str, dict[str, str]]:
         """Wait until exactly these alerts fire."""
@@ -152,7 +169,9 @@ async def machine(inside: Systemd, servers, ports, tmp_path: Path) -> Any:
     write(render(parse((tmp_path / "truth.json").read_bytes(), env={}).truth, settings), bundle)
     rules = bundle / "rules/host.rules.yml"
     rules.write_text(re.sub(r"for: \dm", "for: 2s", rules.read_text()))
-    found = Machine(inside, tmp_path, f"http://127.0.0.1:{manager_port}")
+    found = Machine(
+        inside, tmp_path, f"http://127.0.0.1:{manager_port}", f"http://127.0.0.1:{prometheus_port}"
+    )
     found.memory(900_000)
     found.beat.touch()
     found.log.write_text("started\n")
@@ -268,3 +287,16 @@ async def test_a_mount_that_is_gone_is_unknown_and_its_alerts_stay_as_they_are(m
     assert machine.check() == ("UNKNOWN", 3)
     machine.shell(f"mount -t tmpfs -o size=8m tmpfs {machine.disk}")
     await machine.wait()
+
+
+async def test_every_query_of_the_dashboard_has_an_answer(machine: Machine) -> None:
+    await machine.wait()
+    machine.shell("systemctl kill --signal=KILL looper; sleep 2")
+    machine.shell(f"systemctl kill --signal=KILL worker; umount {machine.disk}")
+    with machine.log.open("a") as log:
+        log.write("ERROR one\n")
+    await machine.wait("HostUnitInactive", "HostProbeFailed")
+    began = time.monotonic()
+    while lacking := await machine.without_data():
+        assert time.monotonic() - began < PATIENCE, lacking
+        await asyncio.sleep(1)
