@@ -52,7 +52,7 @@ STATE = f"max by (host) (3 * {_CRITICAL} or 2 * {_WARNING} or 1 * {PROBES} or 0 
 WORST = f"topk($top, 1e3 * {STATE} + on (host) max by (host) ({DISK}) or on (host) 1e3 * {STATE})"
 """The worst hosts: by their state, then by their fullest disk."""
 
-_FILE = f'max by (host, path) (2 * (1 - {PRESENT}) or 1 * {_firing("HeartbeatFileStale")})'
+_FILE = f"max by (host, path) (2 * (1 - {PRESENT}) or 1 * {_firing('HeartbeatFileStale')})"
 OLDEST = f"topk($top, 1e9 * {_FILE} + on (host, path) {AGE} or on (host, path) 1e9 * {_FILE})"
 """Heartbeat files: the missing, the stale, then by their age."""
 

@@ -34,7 +34,15 @@ _EVERY = RULES + _rules([HOSTS / "rules/host.rules.yml"])
 RECORDED = {rule["record"] for rule in _EVERY if "record" in rule}
 ALERTS = {rule["alert"] for rule in _EVERY if "alert" in rule}
 
-USUAL = {"bus": ".*", "severity": ".*", "team": ".*", "top": "20", "svc": "rss_agg", "host": ".*", "slo": "0.999"}
+USUAL = {
+    "bus": ".*",
+    "severity": ".*",
+    "team": ".*",
+    "top": "20",
+    "svc": "rss_agg",
+    "host": ".*",
+    "slo": "0.999",
+}
 TIMES = {"__range": "900s", "__interval": "15s", "__interval_ms": "15000", "__rate_interval": "60s"}
 
 
