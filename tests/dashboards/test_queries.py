@@ -82,7 +82,7 @@ def test_no_panel_asks_once_for_each_service(name: str) -> None:
 def test_what_has_a_series_per_service_is_bounded() -> None:
     """By topk, or by adding up over all labels but those that few things have."""
     for query in ALL:
-        if query.board in ("heartbeats", "hosts") and query.kind != "annotation" or query.panel == "Misses":
+        if (query.board in ("heartbeats", "hosts") and query.kind != "annotation") or query.panel == "Misses":
             assert re.search(
                 r"topk\(|^(1000 \* )?(sum|count|avg|min|max)( by \((bus|alertname, severity)\))? ?\(",
                 query.expression,
