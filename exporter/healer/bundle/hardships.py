@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from healer.bundle.scenarios import STALE, Check, Scenario, Series, notation
 from healer.bundle.text import quoted
+from healer.truth.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -31,21 +32,11 @@ PAUSE = 600.0
 """Seconds between the evaluations of what is counted: so few that a window of an hour costs little."""
 
 WHOLE = 100.0
-UNIT_INACTIVE, CRASH_LOOP = "HostUnitInactive", "HostUnitCrashLoop"
-FILLING, FULL, MEMORY = "HostDiskFilling", "HostDiskFull", "HostMemoryHigh"
-MISSING, STALE_FILE = "HeartbeatFileMissing", "HeartbeatFileStale"
-LOG_ERRORS, FAILED = "HostLogErrors", "HostProbeFailed"
-SEVERITY = {
-    UNIT_INACTIVE: "critical",
-    CRASH_LOOP: "warning",
-    FILLING: "warning",
-    FULL: "critical",
-    MEMORY: "warning",
-    MISSING: "warning",
-    STALE_FILE: "warning",
-    LOG_ERRORS: "warning",
-    FAILED: "warning",
-}
+UNIT_INACTIVE, CRASH_LOOP = LIMITS.unit_inactive.alert, LIMITS.unit_crash_loop.alert
+FILLING, FULL, MEMORY = LIMITS.disk_filling.alert, LIMITS.disk_full.alert, LIMITS.memory_high.alert
+MISSING, STALE_FILE = LIMITS.file_missing.alert, LIMITS.file_stale.alert
+LOG_ERRORS, FAILED = LIMITS.log_errors.alert, LIMITS.probe_failed.alert
+SEVERITY = {limit.alert: limit.severity for limit in LIMITS}
 
 
 @dataclass(frozen=True, slots=True)

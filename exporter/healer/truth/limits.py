@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 Form = Literal["plain", "decimal", "duration"]
 """How a value is written in a description: as it is, with one decimal, or as a time from seconds."""
@@ -164,7 +164,11 @@ class Limits:
     @property
     def alerts(self) -> tuple[str, ...]:
         """The alerts' names."""
-        return tuple(getattr(self, each.name).alert for each in fields(self))
+        return tuple(limit.alert for limit in self)
+
+    def __iter__(self) -> Iterator[Limit]:
+        """Iterate over them."""
+        return (getattr(self, each.name) for each in fields(self))
 
 
 LIMITS = Limits()
