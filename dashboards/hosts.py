@@ -99,7 +99,7 @@ def _numbers() -> list[stat.Panel]:
         ),
         kit.stat(
             "Fullest disk",
-            "As df computes it.",
+            "In use, as df computes it.",
             f"max({DISK})",
             size=three,
             unit="percent",
@@ -108,8 +108,8 @@ def _numbers() -> list[stat.Panel]:
             runbooks=["HostDiskFilling", "HostDiskFull"],
         ),
         kit.stat(
-            "Most memory in use",
-            "Without what the kernel can free.",
+            "Most memory",
+            "In use, without what the kernel can free.",
             f"max({MEMORY})",
             size=three,
             unit="percent",
@@ -118,16 +118,16 @@ def _numbers() -> list[stat.Panel]:
             runbooks=["HostMemoryHigh"],
         ),
         kit.stat(
-            "Files stale or gone",
+            "Files not fresh",
             "Heartbeat files that are missing, or older than their timeout.",
             f"count({_FILE} > 0) or 0 * count({PRESENT})",
             size=three,
-            steps=kit.BAD_ABOVE_0,
+            steps=((None, kit.GREEN), (1, kit.ORANGE)),
             runbooks=["HeartbeatFileMissing", "HeartbeatFileStale"],
         ),
         kit.stat(
-            "Log errors, 15 min",
-            "In all logs together.",
+            "Errors, 15 min",
+            "Errors in all logs together.",
             f"sum(round(increase(host_log_errors_total{{{LOG}}}[15m])))",
             size=three,
             decimals=0,
@@ -147,8 +147,8 @@ def _worst() -> table.Panel:
         "By their alerts, then by their fullest disk. Of an unknown host the values are the last that were seen.",
         Column("Host", label="host", url=("Show this host", URL)),
         Column("State", of_the_worst(STATE), words=STATES, width=110),
-        Column("Alerts", of_the_worst(f"count by (host) ({EVERY})"), width=80),
-        Column("Units down", of_the_worst(f"count by (host) ({UNIT} == 0)"), width=110),
+        Column("Alerts", of_the_worst(f"sum by (host) ({EVERY} or 0 * {TARGETS})"), width=80),
+        Column("Units down", of_the_worst(f"sum by (host) (1 - {UNIT})"), width=110),
         Column(
             "Fullest disk",
             of_the_worst(f"max by (host) ({DISK})"),
@@ -157,7 +157,7 @@ def _worst() -> table.Panel:
             decimals=1,
             steps=FULL,
         ),
-        Column("Memory", of_the_worst(MEMORY), unit="percent", width=100, decimals=1, steps=USED),
+        Column("Memory", of_the_worst(f"max by (host) ({MEMORY})"), unit="percent", width=100, decimals=1, steps=USED),
         Column(
             "Oldest heartbeat file", of_the_worst(f"max by (host) ({AGE})"), unit="s", width=170, decimals=0
         ),
@@ -165,7 +165,6 @@ def _worst() -> table.Panel:
         Column("Rank", WORST, hidden=True),
         size=(24, 9),
         sort="Rank",
-        none="No host.",
     )
 
 
@@ -186,13 +185,13 @@ def _alerts() -> table.Panel:
         "Alerts",
         "What fires about the chosen hosts; the name leads to its runbook.",
         Column("Alert", label="alertname", url=("Runbook", kit.runbook("${__value.raw}"))),
-        Column("Severity", label="severity", width=75),
+        Column("Severity", label="severity", width=70),
         Column("Count", f"count by (alertname, severity) ({EVERY})", width=55),
         Column(
             "Since",
             f"1000 * min by (alertname, severity) ({since}{EVERY})",
             unit="dateTimeFromNow",
-            width=115,
+            width=130,
         ),
         size=(8, 9),
         none="Nothing fires.",
@@ -246,15 +245,14 @@ def _files() -> table.Panel:
     return kit.grid(
         "Heartbeat files",
         "The missing, the stale, then the oldest. Ages are as of when the file was last looked at.",
-        Column("Host", label="host", width=140),
+        Column("Host", label="host", width=100),
         Column("File", label="path"),
         Column("State", of_the_oldest(_FILE), words=FILES, width=90),
-        Column("Age", of_the_oldest(AGE), unit="s", width=90, decimals=0),
+        Column("Age", of_the_oldest(f"max by (host, path) ({AGE})"), unit="s", width=90, decimals=0),
         Column("Rank", OLDEST, hidden=True),
         size=(12, 9),
         sort="Rank",
         runbooks=["HeartbeatFileMissing", "HeartbeatFileStale"],
-        none="No heartbeat files.",
     )
 
 
@@ -295,7 +293,7 @@ def _unknown() -> table.Panel:
             "Since",
             f"topk($top, 1000 * min by (host, probe, target) ({since}))",
             unit="dateTimeFromNow",
-            width=115,
+            width=130,
         ),
         size=(8, 8),
         runbooks=["HostProbeFailed"],

@@ -309,7 +309,8 @@ def grid(
     """
     asked = [column for column in columns if column.expression]
     for number, column in enumerate(asked):
-        column.field = f"Value #{chr(ord('A') + number)}"
+        # Grafana names the values by their query only where there are several.
+        column.field = f"Value #{chr(ord('A') + number)}" if len(asked) > 1 else "Value"
     queries = [query(column.expression, table=True) for column in asked]
     panel: table.Panel = _common(table.Panel(), title, text, queries, size)
     # The column that only sorts is sorted by before it goes: a table cannot be sorted by what it does not show.

@@ -65,6 +65,13 @@ async def test_a_server_that_is_not_there_is_said(free_port):
         await fetch(f"redis://:hunter2@127.0.0.1:{free_port}", KEY)
 
 
+async def test_where_nobody_said_where_the_truth_is_it_is_said_how_to(free_port, monkeypatch):
+    url = f"redis://127.0.0.1:{free_port}"
+    monkeypatch.setattr("healer.truth.store.DEFAULT_URL", url)
+    with pytest.raises(StoreError, match="Set TRUTH_REDIS_URL if the truth is elsewhere"):
+        await fetch(url, KEY)
+
+
 async def test_a_refused_login_is_said_without_the_password(server, client):
     await client.config_set("requirepass", "secret")
     for url in (server.url, server.url.replace("redis://", "redis://:hunter2@")):

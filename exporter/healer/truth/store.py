@@ -73,8 +73,13 @@ async def fetch(url: str, key: str, *, timeout: float = TIMEOUT) -> bytes:  # no
     Raises:
         StoreError: Redis does not answer, refuses, or has no document there.
     """
-    async with _client(url, key, timeout) as client:
-        return _present(cast("bytes | None", await client.get(key)), url, key)
+    try:
+        async with _client(url, key, timeout) as client:
+            return _present(cast("bytes | None", await client.get(key)), url, key)
+    except StoreError as error:
+        # Whoever has not said where the truth is may not know that it can be said.
+        advice = " Set TRUTH_REDIS_URL if the truth is elsewhere." if url == DEFAULT_URL else ""
+        raise StoreError(f"{error}{advice}") from None
 
 
 async def replace(url: str, key: str, raw: bytes, *, timeout: float = TIMEOUT) -> bytes | None:  # noqa: ASYNC109  # as above
