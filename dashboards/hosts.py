@@ -157,7 +157,14 @@ def _worst() -> table.Panel:
             decimals=1,
             steps=FULL,
         ),
-        Column("Memory", of_the_worst(f"max by (host) ({MEMORY})"), unit="percent", width=100, decimals=1, steps=USED),
+        Column(
+            "Memory",
+            of_the_worst(f"max by (host) ({MEMORY})"),
+            unit="percent",
+            width=100,
+            decimals=1,
+            steps=USED,
+        ),
         Column(
             "Oldest heartbeat file", of_the_worst(f"max by (host) ({AGE})"), unit="s", width=170, decimals=0
         ),
