@@ -83,7 +83,7 @@ def test_each_alert_is_seen_to_fire_and_to_be_gone(
 def replayed(files: dict[str, str], folder: Path, servers: Servers) -> subprocess.CompletedProcess[str]:
     """Have promtool run the tests among `files`."""
     for name, text in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     tests = [folder / name for name in files if name.startswith("promtool-tests/")]
     command = [servers.promtool.path, "test", "rules", *tests]
