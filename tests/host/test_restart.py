@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 from dataclasses import replace
@@ -106,6 +107,26 @@ async def test_a_restart_happens_once_and_its_waits_begin_anew_when_all_is_well(
     received = len(await heal.audit(kind="webhook_received"))
     assert await decisions(machine, heal) == []
     assert len(await heal.audit(kind="webhook_received")) == received
+
+
+async def test_a_restart_that_waits_is_not_waited_for_and_not_done_if_all_is_well_meanwhile(
+    machine: Machine,
+    autoheal: Start,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    heal = await autoheal(policy(tmp_path, backoff={"first_sec": 250, "before_first": True}))
+    failed(machine)
+    (found,) = await decisions(machine, heal)
+    assert found.kind == "alert_accepted"
+    assert re.fullmatch(r"it waits \d+(\.\d+)? s", found.why)
+    (waiting,) = (await heal.status())["waiting"]
+    assert (waiting["alertname"], waiting["target"]) == ("HostUnitInactive", UNIT)
+    assert 0 < waiting["backoff_sec"] <= 250
+    machine.unit.state = "active"
+    assert await decisions(machine, heal) == []
+    assert (await heal.status())["waiting"] == []
+    assert (await heal.reasons()).count("not_firing") == 2
+    assert restarted(tmp_path) == []
 
 
 async def test_the_kill_switch_and_the_policy_hold(machine: Machine, autoheal: Start, tmp_path: Path) -> None:  # noqa: F811

@@ -196,7 +196,7 @@ def _measure(parts: Autoheal, journal: Journal) -> None:
             "When the newest event went on record (epoch seconds); a self-test makes one every 5 minutes.",
             lambda: journal.last,
         ),
-        "autoheal_queue_length": ("Actions that wait.", lambda: float(dispatcher.waiting)),
+        "autoheal_queue_length": ("Actions that wait.", lambda: float(len(dispatcher.waiting))),
         "autoheal_actions_running": ("Actions that run.", lambda: float(len(dispatcher.gates.running))),
         "autoheal_watchdog_age_seconds": (
             "Since a Watchdog was last received; -1 before the first.",

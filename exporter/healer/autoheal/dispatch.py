@@ -95,9 +95,9 @@ class Dispatcher:
         return Switches(self._settings.enabled, self._settings.dry_run, killed, sound)
 
     @property
-    def waiting(self) -> int:
-        """How many requests wait for their turn."""
-        return len(self._queue)
+    def waiting(self) -> tuple[Request, ...]:
+        """What waits for its time or its turn, the oldest first."""
+        return tuple(each.request for each in self._queue)
 
     def alive(self) -> bool:
         """Return whether work goes on."""

@@ -42,7 +42,16 @@ class Status:
                 "actions": policy.breaker.actions,
                 "window_sec": policy.breaker.window,
             },
-            "queue": dispatcher.waiting,
+            "queue": len(dispatcher.waiting),
+            "waiting": [
+                {
+                    "action": request.key.action,
+                    "target": request.key.target,
+                    "alertname": request.alertname,
+                    "backoff_sec": round(gates.left(request, now), 1),
+                }
+                for request in dispatcher.waiting
+            ],
             "running": len(gates.running),
             "watchdog_age_sec": self.watchdog_age(),
             "actions": {name: action.shown() for name, action in policy.actions.items()},

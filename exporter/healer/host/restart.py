@@ -73,7 +73,8 @@ async def ask_for_restarts(
 ) -> list[Decision]:
     """Deliver the alerts that a restart may cure, and return what autoheal decided about each.
 
-    Alerts that it acted on and that are over are delivered as such: its waits then begin anew.
+    Alerts that it acted on, or waits to act on, and that are over are delivered as such: then it does not, or its
+    waits begin anew.
 
     Args:
         report: The check.
@@ -87,6 +88,7 @@ async def ask_for_restarts(
     status = await autoheal.ask("GET", "/")
     try:
         acted_on = {target["alertname"] for target in status["targets"] if not target["healthy"]}
+        acted_on |= {waiting["alertname"] for waiting in status["waiting"]}
     except (KeyError, TypeError):
         raise autoheal.error("it is no autoheal") from None
     items = [item for item in report.items if item.kind in RESTARTABLE]
