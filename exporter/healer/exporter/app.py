@@ -62,7 +62,7 @@ async def run(
 
     async def adopt(truth: Truth) -> None:
         # What a truth makes stays until the next one. Python's collector would look through all of it again and
-        # again: 20 ms for a hundred thousand services, in which nothing is heard.
+        # again, and nothing is heard meanwhile.
         gc.unfreeze()
         await wiring.adopt(truth)
         gc.freeze()
