@@ -7,8 +7,10 @@ import os
 import socket
 import time
 
+import pytest
 import structlog
 from redis.asyncio import Redis
+from redis.exceptions import InvalidResponse, RedisError
 from tests.patience import stopwatch, until
 
 from healer.beats.cadence import cadence
@@ -51,6 +53,23 @@ async def test_messages_that_are_no_beats_are_counted_and_change_nothing_else(
     assert set(slot.invalid) == set(Invalid)
     assert (slot.beats, slot.last, slot.lost, slot.restarts) == (0, None, 0, 0)
     assert ears.listener.up
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [5, None, b"message", [], [b"message"], [b"message", [b"mesh:heartbeat"], b"{}"], InvalidResponse("x")],
+)
+async def test_a_server_that_sends_what_no_redis_does_is_left(redis_server, listening, reply: object) -> None:
+    ears = await listening((await redis_server()).url, service("mesh"))
+    with pytest.raises(RedisError):
+        ears.listener._take(iter([reply]), 1.0, 1.0)
+
+
+@pytest.mark.parametrize("payload", [5, None, [b"{}"]])
+async def test_a_message_without_a_payload_is_no_beat(redis_server, listening, payload: object) -> None:
+    ears = await listening((await redis_server()).url, service("mesh"))
+    ears.listener._take(iter([[b"message", b"mesh:heartbeat", payload]]), 1.0, 1.0)
+    assert ears.slot("mesh").beats == 0
 
 
 async def test_a_killed_bus_is_down_at_once_and_heard_again_once_it_is_back(redis_server, listening) -> None:

@@ -20,17 +20,25 @@ with atheris.instrument_imports(
     from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
     from healer.beats.board import Slot
+    from healer.beats.bus import BusListener
+    from healer.beats.cadence import Cadence
     from healer.beats.decode import Beat, Invalid, decode
+    from healer.beats.pulse import Identity
     from healer.beats.wire import Wire
     from healer.exporter.columns import Columns
     from healer.exporter.families import Moment
-    from healer.truth.model import Service
+    from healer.runtime.clock import SystemClock
+    from healer.truth.model import Bus, Service
 
 SERVICE = Service("mesh", "bus", "mesh:heartbeat", 10.0, 30.0)
 SLOT = Slot(SERVICE)
 COLUMNS = Columns([SLOT])
 MOMENT = Moment(1_795_350_000.0, frozenset({"bus"}))
 LOOP = asyncio.new_event_loop()
+LISTENER = BusListener(
+    Bus("bus", "redis://127.0.0.1"), Identity("healer", "healer:heartbeat", "one"), SystemClock()
+)
+LISTENER.assign({SERVICE.channel: SLOT}, Cadence(1.0, 2.0))
 
 
 class Arrived:
@@ -69,10 +77,7 @@ def wire(data: bytes, size: int) -> None:
     )
     try:
         while True:
-            for _, channel, payload in LOOP.run_until_complete(reading.read()):
-                assert type(channel) is bytes
-                if type(payload) is bytes:
-                    SLOT.hear(payload, 100.0, 1_795_350_000.0)
+            LISTENER._take(LOOP.run_until_complete(reading.read()), 100.0, 1_795_350_000.0)
     except RedisError:
         pass
 

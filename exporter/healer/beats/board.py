@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from healer.beats.decode import Invalid, decode
+from healer.beats.decode import MALFORMED, MAX_BYTES, Beat, Invalid, decode, exact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -72,27 +72,34 @@ class Slot:
         Returns:
             None for a beat, else why it was none; then only `invalid` has changed.
         """
-        beat = decode(payload)
-        if isinstance(beat, Invalid):
-            return self._refuse(beat)
-        svc = beat.svc if beat.svc is not None else beat.service
-        if svc is not None and svc != self.name:
-            return self._refuse(Invalid.OTHER_SERVICE)
+        if len(payload) > MAX_BYTES:
+            return self._refuse(Invalid.TOO_LARGE)
+        try:
+            beat = exact(payload)
+        except MALFORMED:
+            read = decode(payload)
+            if not isinstance(read, Beat):
+                return self._refuse(read)
+            beat = read
+        if beat.svc != self.name:
+            svc = beat.svc if beat.svc is not None else beat.service
+            if svc is not None and svc != self.name:
+                return self._refuse(Invalid.OTHER_SERVICE)
         self.last = now
         self.beats += 1
         if beat.ts is not None:
             self.skew = wall - beat.ts
-        if beat.i is not None:
+        i = beat.i
+        if i is not None:
             # Nearly always the next number: nothing to look into.
-            if self.counter is not None and beat.i != self.counter + 1:
-                self._note_jump(beat.i - self.counter)
-            self.counter = beat.i
+            if self.counter is not None and i != self.counter + 1:
+                self._note_jump(i - self.counter)
+            self.counter = i
         return None
 
     def hear_anything(self, payload: bytes, now: float, wall: float) -> Invalid | None:
         """Take in what need be no JSON to be a beat; if it is an object, it is read as in `hear`."""
-        beat = decode(payload)
-        if isinstance(beat, Invalid):
+        if not isinstance(decode(payload), Beat):
             self.note(now)
             return None
         return self.hear(payload, now, wall)

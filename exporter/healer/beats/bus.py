@@ -20,7 +20,7 @@ from healer.beats.cadence import Cadence
 from healer.beats.faults import DeafError, Faults, MovedError
 from healer.beats.keys import KeyPoll
 from healer.beats.pulse import Loopback, Pulse
-from healer.beats.wire import Wire
+from healer.beats.wire import Wire, strange
 from healer.runtime.log import Throttle
 from healer.runtime.place import Node, by_slot, locate, place_of
 from healer.runtime.redact import safe_url
@@ -28,7 +28,7 @@ from healer.runtime.tasks import first_to_fail
 from healer.truth.model import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from healer.beats.board import Slot
     from healer.beats.decode import Invalid
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 REST_SECONDS = 0.02
 """How long beats may gather between two reads: a wake-up costs more than a beat."""
 
-BUSY = 500
-"""A batch of so many messages says that more are waiting: no rest then, or it would be the bottleneck."""
+BUSY_BYTES = 1 << 17
+"""So much at a time says that more is waiting: no rest then, or it would be the bottleneck."""
 
 MOST_FAILURES = 10
 """Failures from which on the pauses grow no more."""
@@ -223,15 +223,22 @@ class BusListener:
             # death. It is left unread; the new connection starts with what is published from then on.
             self._check_hearing(now, "and what arrives may be old")
             self._take(replies, now, wall)
-            await asyncio.sleep(REST_SECONDS if len(replies) < BUSY else 0)
+            if wire.arrived < BUSY_BYTES:
+                await wire.rest(REST_SECONDS)
+            else:
+                await asyncio.sleep(0)
 
-    def _take(self, replies: list[list[Any]], now: float, wall: float) -> None:
+    def _take(self, replies: Iterator[Any], now: float, wall: float) -> None:
         sinks, message = self._sinks, self._dialect.message
-        for kind, channel, payload in replies:
-            sink = sinks.get(channel)
+        for reply in replies:
+            try:
+                kind, channel, payload = reply
+                sink = sinks.get(channel)
+            except (TypeError, ValueError):
+                raise strange(reply) from None
             if sink is None:
                 continue
-            if kind == message:
+            if kind == message and type(payload) is bytes:
                 reason = sink.hear(payload, now, wall)
                 if reason is not None:
                     self._complain(channel, reason, len(payload))

@@ -45,7 +45,10 @@ class Beat(msgspec.Struct, frozen=True, gc=False):
     id: str | None = None
 
 
-_typed = msgspec.json.Decoder(Beat).decode
+exact = msgspec.json.Decoder(Beat).decode
+"""Reads a beat that keeps to the contract, and raises one of `MALFORMED` for any other; of any size."""
+
+MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _untyped = msgspec.json.Decoder().decode
 
 
@@ -54,8 +57,8 @@ def decode(payload: bytes) -> Beat | Invalid:
     if len(payload) > MAX_BYTES:
         return Invalid.TOO_LARGE
     try:
-        return _typed(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return exact(payload)
+    except MALFORMED:
         return _decode_leniently(payload)
 
 

@@ -7,6 +7,7 @@ TLS, ACL users, unix sockets, the handshake); after that its stream is read dire
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any, Self
 
 import hiredis
@@ -17,7 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from redis.asyncio.connection import AbstractConnection
 
@@ -29,19 +30,34 @@ CHUNK = 1000
 
 READ_BYTES = 1 << 18
 
-PARTS = 3
-"""Of whatever a subscriber receives: kind, channel, and payload or count."""
+PIECE_BYTES = 1 << 13
+"""What the parser is given at a time: every kilobyte it moves all that is left."""
+
+
+def strange(reply: object) -> RedisError:
+    """Return what is wrong with a reply that no subscriber expects."""
+    if isinstance(reply, RedisError):
+        return reply
+    return InvalidResponse("the server sends what no subscriber expects; is it Redis?")
 
 
 class Wire:
-    """One connection to one Redis server, in subscriber mode."""
+    """One connection to one Redis server, in subscriber mode.
+
+    Attributes:
+        arrived: How many bytes the last read returned.
+    """
 
     def __init__(self, connection: AbstractConnection) -> None:
+        self.arrived = 0
         self._connection = connection
         # Private to redis-py, but all that is needed of it; tests/beats/test_wire.py fails when it changes.
-        stream = connection._reader
+        stream, writer = connection._reader, connection._writer
         assert isinstance(stream, asyncio.StreamReader)  # noqa: S101  # narrows the type; connect() has set it
-        self._stream = stream
+        assert writer is not None  # noqa: S101  # the same
+        transport = writer.transport
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # of a stream, so it reads too
+        self._stream, self._transport = stream, transport
         self._parser = hiredis.Reader(
             protocolError=InvalidResponse, replyError=ResponseError, notEnoughData=None
         )
@@ -83,26 +99,33 @@ class Wire:
         packed = hiredis.pack_command((command, *channels))  # type: ignore[arg-type] # its stub takes any tuple for a tuple of one
         await self._connection.send_packed_command(packed)
 
-    async def read(self) -> list[list[Any]]:
-        """Wait for the next reply and return it with all others that have arrived, in order.
+    async def read(self) -> Iterator[Any]:
+        """Wait for bytes to arrive, and return an iterator over the replies that are whole by then, in order.
+
+        Taken one by one and let go, they cost the collector of Python nothing. Each is a list of kind, channel, and
+        payload or count; for what cannot be unpacked as that, raise what `strange` says.
 
         Raises:
-            RedisError: The server closed the connection, answered with an error, or sent what is no message.
+            RedisError: The server closed the connection, or what it sends is not Redis' protocol; the latter also
+                while iterating.
             OSError: The connection broke.
         """
-        replies: list[list[Any]] = []
-        while not replies:
-            data = await self._stream.read(READ_BYTES)
-            if not data:
-                raise RedisConnectionError("connection closed by server")
-            self._parser.feed(data)
-            while (reply := self._parser.gets()) is not None:
-                if isinstance(reply, RedisError):
-                    raise reply
-                if type(reply) is not list or len(reply) != PARTS or type(reply[1]) is not bytes:
-                    raise InvalidResponse("the server sends what no subscriber expects; is it Redis?")
-                replies.append(reply)
-        return replies
+        data = await self._stream.read(READ_BYTES)
+        if not data:
+            raise RedisConnectionError("connection closed by server")
+        self.arrived = len(data)
+        return itertools.chain.from_iterable(self._parsed(data))
+
+    def _parsed(self, data: bytes) -> Iterator[Iterator[Any]]:
+        for start in range(0, len(data), PIECE_BYTES):
+            self._parser.feed(data, start, min(PIECE_BYTES, len(data) - start))
+            yield iter(self._parser.gets, None)
+
+    async def rest(self, seconds: float) -> None:
+        """Let what arrives gather outside of this process, which is then woken once for all of it."""
+        self._transport.pause_reading()
+        await asyncio.sleep(seconds)
+        self._transport.resume_reading()
 
     async def close(self) -> None:
         """Drop the connection, with whatever is still unread."""
