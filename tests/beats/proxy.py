@@ -6,6 +6,10 @@ import asyncio
 import contextlib
 from typing import Self
 
+import hiredis
+
+MESSAGE = b"$7\r\nmessage\r\n"
+
 
 class Proxy:
     """Forwards connections to a port.
@@ -13,7 +17,8 @@ class Proxy:
     Attributes:
         port: Where it listens on loopback.
         swallow: Bytes of every connection vanish, both ways; nothing is closed. New ones are taken, and hear nothing.
-        no_messages: Everything is passed on but what somebody published.
+        no_messages: Everything is passed on but what somebody published. A connection that was kept from it once
+            never carries it again.
     """
 
     def __init__(self, target: int) -> None:
@@ -74,12 +79,40 @@ class Proxy:
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, writer: asyncio.StreamWriter | None
     ) -> None:
         lost = False
+        # From its first byte on a connection can be told message from reply; in the middle, nobody knows where one begins.
+        replies = hiredis.Reader() if writer is not None and self.no_messages else None
         with contextlib.suppress(OSError):
             while data := await source.read(1 << 16):
                 # What a connection lost once leaves a gap in its stream: it never carries anything again.
                 lost = lost or self.swallow
-                published = self.no_messages and b"$7\r\nmessage\r\n" in data
-                if not lost and not published and (writer is None or writer not in self._silenced):
+                if replies is not None:
+                    data = _without_messages(replies, data)
+                elif self.no_messages and MESSAGE in data:
+                    lost = True
+                if not lost and (writer is None or writer not in self._silenced):
                     sink.write(data)
                     await sink.drain()
         sink.close()
+
+
+def _without_messages(replies: hiredis.Reader, data: bytes) -> bytes:
+    """Return the whole replies in what has come so far, but for published messages; written anew."""
+    replies.feed(data)
+    kept = []
+    while (reply := replies.gets()) is not False:
+        if not isinstance(reply, list) or reply[:1] != [b"message"]:
+            kept.append(_encoded(reply))
+    return b"".join(kept)
+
+
+def _encoded(reply: object) -> bytes:
+    match reply:
+        case list():
+            return b"*%d\r\n" % len(reply) + b"".join(map(_encoded, reply))
+        case int():
+            return b":%d\r\n" % reply
+        case bytes():
+            return b"$%d\r\n%s\r\n" % (len(reply), reply)
+        case None:
+            return b"$-1\r\n"
+    return b"-%s\r\n" % str(reply).encode()
