@@ -27,6 +27,10 @@ check: $(STAMP) ## format, lint (docstrings too), types, layers, stale bundle
 test: $(STAMP) ## everything that has to hold, with real servers
 	@scripts/test
 
+.PHONY: test-worlds
+test-worlds: $(STAMP) ## the rules against the model in 2,100 generated worlds, of which `make test` has 300; WORLDS=
+	@HEALER_TEST_WORLDS="$(or $(WORLDS),2100)" $(BIN)/python -m pytest --numprocesses 3 --quiet tests/bundle/test_differential.py
+
 .PHONY: test-browser
 test-browser: $(STAMP) ## the pages in a real Chromium, which has to be installed
 	@HEALER_CHROMIUM="$(HEALER_CHROMIUM)" scripts/test-browser

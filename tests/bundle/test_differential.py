@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from healer.stack.servers import Servers
 
-WORLDS = int(os.environ.get("HEALER_TEST_WORLDS", "2100"))
-"""How many different worlds are replayed, at least."""
+WORLDS = int(os.environ.get("HEALER_TEST_WORLDS", "300"))
+"""How many different worlds are replayed, at least: the first of those of `make test-worlds`."""
 
 BATCH = 60
 """Worlds in one run of promtool, whose start costs as much as several worlds."""
