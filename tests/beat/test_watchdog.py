@@ -32,9 +32,9 @@ def manager(request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 def test_it_is_told_of_the_start_and_then_fed_beside_the_file(manager: socket.socket, tmp_path: Path) -> None:
     file = tmp_path / "heartbeat"
+    began = time.monotonic()
     with Heartbeat("worker", file.as_uri(), stall_after=60, watchdog=True):
         assert manager.recv(100) == b"READY=1"
-        began = time.monotonic()
         assert [manager.recv(100) for _ in range(3)] == 3 * [b"WATCHDOG=1"]
         assert time.monotonic() - began >= 0.35, "twice in its period, though a beat is due every 10 s"
         while not file.exists():
