@@ -56,12 +56,17 @@ class Flood:
         self._parts = [names[number::ticks] for number in range(ticks)]
         self._part_of = {name: number for number, part in enumerate(self._parts) for name in part}
         self._blobs: list[tuple[int, bytes] | None] = [None] * ticks
+        self._written = [0.0] * ticks
         self._pause = len(names) / rate / ticks
         self._most = 4 * len(names)
         self.silent: set[str] = set()
         self.sent = self.answered = self.delivered = self.refused = self.connections = 0
         self.paused = False
         self.round = COUNTER
+
+    def last_written(self, name: str) -> float:
+        """Return when (epoch seconds) beats of the part to which `name` belongs were last sent; 0 before the first."""
+        return self._written[self._part_of[name]]
 
     def silence(self, names: set[str], *, silent: bool) -> None:
         """Let services die, or return."""
@@ -115,7 +120,8 @@ class Flood:
                 continue
             count, blob = self._blob(number)
             blob = blob.replace(b"%d" % COUNTER, b"%d" % self.round)
-            writer.write(blob.replace(STAMP, b"%.6f" % time.time()))
+            self._written[number] = time.time()
+            writer.write(blob.replace(STAMP, b"%.6f" % self._written[number]))
             self.sent += count
             number = (number + 1) % len(self._parts)
             self.round += number == 0
