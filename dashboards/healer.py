@@ -224,7 +224,8 @@ def _sentinel() -> list[timeseries.Panel]:
             "Sentinel",
             "Webhooks answered a second, by status, and recoveries that are held back for a proof.",
             kit.query(
-                "sum by (code) (rate(sentinel_webhook_requests_total[$__rate_interval])) > 0", "HTTP {{code}}"
+                "sum by (code) (rate(sentinel_webhook_requests_total[$__rate_interval])) > 0",
+                "HTTP {{code}} a second",
             ),
             kit.query("max(sentinel_pending_resolutions)", "held back"),
             kit.query("1 - min(sentinel_redis_up)", "alerts bus lost"),
@@ -249,6 +250,7 @@ def _alertmanager() -> list[timeseries.Panel]:
             ),
             size=(8, 8),
             unit="ops",
+            colors={"/ failed$/": kit.RED},
         ),
         kit.lines(
             "Time to deliver",

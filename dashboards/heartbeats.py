@@ -99,7 +99,7 @@ def heartbeats() -> Dashboard:
             size=(8, 8),
             unit="s",
             least=None,
-            steps=((None, "transparent"), (-5, "transparent"), (5, kit.RED)),
+            steps=kit.SKEW_LINES,
             runbooks=["HeartbeatClockSkew"],
         )
     )
@@ -125,7 +125,7 @@ def _numbers() -> list[stat.Panel]:
         kit.stat("Services", "What the truth names.", f"count({TRUTH})"),
         kit.stat(
             "Availability, 24 h",
-            "Share of the watched time in which services were not missing, on average.",
+            "Share of the watched time in which services were not missing, on average, worked out every four minutes.",
             f"avg({chosen('svc:heartbeat_available:avg1d')})",
             unit="percentunit",
             decimals=2,
@@ -133,7 +133,7 @@ def _numbers() -> list[stat.Panel]:
         ),
         kit.stat(
             "Misses, 24 h",
-            "How often a service went missing.",
+            "How often a service went missing, counted every four minutes.",
             f"sum({chosen('svc:heartbeat_misses:increase1d')})",
             runbooks=["HeartbeatFlapping"],
         ),
@@ -185,7 +185,7 @@ def _alerts() -> table.Panel:
             "Since",
             f'1000 * min by (alertname, severity) (ALERTS_FOR_STATE{{alertname=~"{OURS}"}} and ignoring (alertstate) {both})',
             unit="dateTimeFromNow",
-            width=130,
+            width=kit.AGO,
         ),
         size=(8, 11),
         none="Nothing fires.",

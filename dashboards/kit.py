@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 INSTANT = "time:YYYY-MM-DD HH:mm:ss"
 """The unit of a moment; its value is in milliseconds."""
+AGO = 140
+"""The width of a column of `dateTimeFromNow`, for "a few seconds ago"."""
 SOURCE_UID = "healer-prometheus"
 TAG = "healer"
 
@@ -36,6 +38,7 @@ UP = {0: ("Down", RED), 1: ("Up", GREEN)}
 Steps = tuple[tuple[float | None, str], ...]
 PLAIN: Steps = ((None, GREY),)
 BAD_ABOVE_0: Steps = ((None, GREEN), (1, RED))
+SKEW_LINES: Steps = ((None, "transparent"), (-5, RED), (5, RED))
 SHARE: Steps = ((None, RED), (0.99, ORANGE), (0.999, GREEN))
 
 
@@ -155,7 +158,7 @@ def lines(
         least: The axis' lower end; None for any.
         most: The axis' upper end.
         steps: Lines to compare with, as dashes.
-        colors: The colour of a series, by its name.
+        colors: The colour of a series, by its name, or by a regular expression between slashes.
         dashed: A regular expression for the names of series that are limits.
         legend: Whether series are named below.
         points: For how many moments it asks at most; 0: for one a pixel.
@@ -194,7 +197,8 @@ def lines(
         style = share.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED)
         panel = panel.thresholds(thresholds(steps)).thresholds_style(style)
     for name, color in (colors or {}).items():
-        panel = panel.override_by_name(name, [fixed(color)])
+        by = panel.override_by_regexp if name.startswith("/") else panel.override_by_name
+        panel = by(name, [fixed(color)])
     if dashed:
         panel = panel.override_by_regexp(
             f"/{dashed}/",

@@ -17,6 +17,17 @@ RAW = '{job="heartbeat",svc="$svc"}'
 TIMEOUT = f"svc:heartbeat_timeout_seconds:truth{SVC}"
 HOUR, DAY, MONTH = (f"svc:heartbeat_available:avg{span}{SVC}" for span in ("1h", "1d", "30d"))
 
+REASONS = {
+    "empty": "yellow",
+    "too_large": kit.RED,
+    "encoding": "purple",
+    "json": kit.ORANGE,
+    "not_an_object": kit.BLUE,
+    "other_service": "dark-red",
+    "none": kit.GREY,
+}
+"""Why a message was no beat; none of them in the colour of what is well."""
+
 
 def service() -> Dashboard:
     """Return the dashboard."""
@@ -143,7 +154,7 @@ def _numbers() -> list[stat.Panel]:
         ),
         kit.stat(
             "Misses, 24 h",
-            "How often it went missing.",
+            "How often it went missing, counted every four minutes.",
             f"svc:heartbeat_misses:increase1d{SVC}",
             size=(3, 4),
             steps=((None, kit.GREEN), (1, kit.ORANGE), (4, kit.RED)),
@@ -151,7 +162,7 @@ def _numbers() -> list[stat.Panel]:
         ),
         kit.stat(
             "Available, 24 h",
-            "Share of the watched time in which it was not missing.",
+            "Share of the watched time in which it was not missing, worked out every four minutes.",
             DAY,
             unit="percentunit",
             decimals=3,
@@ -201,6 +212,7 @@ def _troubles() -> list[timeseries.Panel]:
             kit.query(f"{grown('heartbeat_invalid_total', 'reason')} or on () {readable}", "{{reason}}"),
             size=(8, 8),
             bars=True,
+            colors=REASONS,
         ),
         kit.lines(
             "Clock skew",
@@ -209,7 +221,8 @@ def _troubles() -> list[timeseries.Panel]:
             size=(8, 8),
             unit="s",
             least=None,
-            steps=((None, "transparent"), (5, kit.RED)),
+            steps=kit.SKEW_LINES,
+            colors={"skew": kit.BLUE},
             runbooks=["HeartbeatClockSkew"],
         ),
     ]
