@@ -194,13 +194,16 @@ def _troubles() -> list[timeseries.Panel]:
     def grown(name: str, by: str = "svc") -> str:
         return happened(name, by, 'job="heartbeat",svc="$svc"', most="max")
 
+    def counted(name: str) -> str:
+        return f"{grown(name)} or 0 * max by (svc) ({name}{RAW})"
+
     readable = 'label_replace(0 * max(up{job="heartbeat"}), "reason", "none", "", "")'
     return [
         kit.lines(
             "Lost and restarted",
             "Beats that gaps in i tell of, and times that i went back, as the replica that counted most saw them.",
-            kit.query(grown("heartbeat_lost_total"), "lost beats"),
-            kit.query(grown("heartbeat_publisher_restarts_total"), "restarts"),
+            kit.query(counted("heartbeat_lost_total"), "lost beats"),
+            kit.query(counted("heartbeat_publisher_restarts_total"), "restarts"),
             size=(8, 8),
             bars=True,
             colors={"lost beats": kit.ORANGE, "restarts": kit.RED},
@@ -208,7 +211,8 @@ def _troubles() -> list[timeseries.Panel]:
         ),
         kit.lines(
             "Messages that were no beat",
-            "What came on its channel and could not be read, by reason; nothing is drawn where all could be.",
+            "What came on its channel and could not be read, by reason. The first of a reason since the exporter began is not"
+            " drawn: its counter begins with it.",
             kit.query(f"{grown('heartbeat_invalid_total', 'reason')} or on () {readable}", "{{reason}}"),
             size=(8, 8),
             bars=True,
