@@ -269,7 +269,7 @@ def _counts() -> list[timeseries.Panel]:
     return [
         kit.lines(
             "Log errors",
-            "Errors in each step, of the 10 logs that had most.",
+            "Errors in each step, of the 10 logs that had most; no data where there were none.",
             kit.query(f"topk(10, {happened('host_log_errors_total', 'host, log', LOG)})", "{{host}} {{log}}"),
             size=(8, 8),
             bars=True,
@@ -278,7 +278,7 @@ def _counts() -> list[timeseries.Panel]:
         ),
         kit.lines(
             "Restarts of units",
-            "By systemd, in each step, of the 10 watched units that had most.",
+            "By systemd, in each step, of the 10 watched units that had most; no data where there were none.",
             kit.query(f"topk(10, {restarts} and on (host, name) {ours})", "{{host}} {{name}}"),
             size=(8, 8),
             bars=True,
