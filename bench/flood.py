@@ -21,9 +21,11 @@ BEHIND_SECONDS = 1.0
 """What was not sent for so long is not made up for."""
 
 
-def publish(channel: bytes, payload: bytes) -> bytes:
+def publish(channel: bytes, payload: bytes, command: bytes = b"PUBLISH") -> bytes:
     """Return the command as it goes over the wire."""
-    return b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (
+    return b"*3\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (
+        len(command),
+        command,
         len(channel),
         channel,
         len(payload),
@@ -42,7 +44,9 @@ class Flood:
         paused: Nothing is sent while this is true.
     """
 
-    def __init__(self, url: str, names: list[str], rate: float, *, ticks: int = 10) -> None:
+    def __init__(
+        self, url: str, names: list[str], rate: float, *, ticks: int = 10, command: bytes = b"PUBLISH"
+    ) -> None:
         """Prepare.
 
         Args:
@@ -50,8 +54,10 @@ class Flood:
             names: The services; `NAME:heartbeat` is their channel.
             rate: Beats per second of all together.
             ticks: Into how many writes a round is divided.
+            command: SPUBLISH for shard channels, of which the server has to have the slots.
         """
         place = urlsplit(url)
+        self._command = command
         self._address = place.hostname, place.port
         self._parts = [names[number::ticks] for number in range(ticks)]
         self._part_of = {name: number for number, part in enumerate(self._parts) for name in part}
@@ -132,6 +138,9 @@ class Flood:
         if found is None:
             living = [name.encode() for name in self._parts[number] if name not in self.silent]
             beat = b'{"svc":"%%s","i":%d,"ts":%s}' % (COUNTER, STAMP)
-            found = len(living), b"".join(publish(b"%s:heartbeat" % name, beat % name) for name in living)
+            found = (
+                len(living),
+                b"".join(publish(b"%s:heartbeat" % name, beat % name, self._command) for name in living),
+            )
             self._blobs[number] = found
         return found
