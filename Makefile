@@ -83,6 +83,10 @@ bench-rules: $(STAMP) ## what the rules cost at 100 to 10,000 services, on a rea
 bench-count: $(STAMP) ## ten million beats under scrapes, each counted; milliseconds from publish to board: two minutes
 	@PYTHONPATH=. $(BIN)/python -m bench.count
 
+.PHONY: bench-shards
+bench-shards: $(STAMP) ## what shards and a Redis Cluster make cheaper: two minutes
+	@PYTHONPATH=. $(BIN)/python -m bench.shards
+
 .PHONY: soak
 soak: $(STAMP) ## the exporter at 50,000 beats/s with a fault every minute, beside a ledger: an hour; MINUTES=, RATE=
 	@PYTHONPATH=. $(BIN)/python -m bench.soak --minutes $(or $(MINUTES),60) --rate $(or $(RATE),50000)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 
 import pytest
-from bench import count, soak
+from bench import count, shards, soak
 from bench.exporter import Row, markdown
 from bench.page import PAGE, documented, results_of
 
-GOALS = {0.75, 12, 0.25, 1 / 6, 15, 30, 5, 10, 4}
+GOALS = {0.75, 12, 0.25, 1 / 6, 15, None, 30, 5, 10, 4}
 
 
-SAID = {"results": markdown, "count": count.words, "soak": soak.words}
+SAID = {"results": markdown, "count": count.words, "soak": soak.words, "shards": shards.words}
 THERE = [name for name in SAID if results_of(name).exists()]
 
 
 def test_there_are_results() -> None:
-    assert {"results", "count"} <= set(THERE)
+    assert {"results", "count", "shards"} <= set(THERE)
 
 
 @pytest.mark.parametrize("name", THERE)
