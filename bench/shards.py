@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import bisect
 import json
 import os
 import sys
@@ -81,6 +82,7 @@ class Arrangement:
         begun = time.monotonic()
         for exporter in self.exporters:
             await exporter.start()
+        await asyncio.gather(*(exporter.wait_ready(60) for exporter in self.exporters))
         async with asyncio.timeout(120):
             while await self._sum(http, b"heartbeat_watch_start_timestamp_seconds", above=0) < services:  # noqa: ASYNC110  nobody tells
                 await asyncio.sleep(0.1)
@@ -185,7 +187,7 @@ class World:
 
 def _master(name: str) -> int:
     """Return which of three masters has the slot of a service's channel; see `tests.redises.cluster`."""
-    return min(2, key_slot(f"{name}:heartbeat".encode()) // 5461)
+    return bisect.bisect_right((5461, 10923), key_slot(f"{name}:heartbeat".encode()))
 
 
 async def run(given: argparse.Namespace) -> dict[str, Any]:
