@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import hiredis
 from redis.asyncio import ConnectionPool
@@ -52,12 +52,10 @@ class Wire:
         self.arrived = 0
         self._connection = connection
         # Private to redis-py, but all that is needed of it; tests/beats/test_wire.py fails when it changes.
-        stream, writer = connection._reader, connection._writer
-        assert isinstance(stream, asyncio.StreamReader)  # noqa: S101  # narrows the type; connect() has set it
-        assert writer is not None  # noqa: S101  # the same
-        transport = writer.transport
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # of a stream, so it reads too
-        self._stream, self._transport = stream, transport
+        self._stream = cast("asyncio.StreamReader", connection._reader)
+        self._transport = cast(
+            "asyncio.Transport", cast("asyncio.StreamWriter", connection._writer).transport
+        )
         self._parser = hiredis.Reader(
             protocolError=InvalidResponse, replyError=ResponseError, notEnoughData=None
         )
