@@ -98,10 +98,10 @@ def test_counts_the_errors_of_a_journal_from_now_on(tmp_path: Path, monkeypatch:
     assert probe.look().errors == {"w.service": 0}
     journal.write_text('{"__CURSOR": "c2"}\n{"__CURSOR": "c3"}\n')
     assert probe.look().errors == {"w.service": 2}
-    journal.write_text("")
+    journal.write_text('{"__CURSOR": "c3"}\n')
     again = Probe(probe.host, tmp_path / "state")
     assert again.look().errors == {"w.service": 2}
-    assert "-u w.service -p err --after-cursor=c3" in (tmp_path / "asked").read_text().splitlines()[-1]
+    assert "-u w.service -p err --cursor=c3" in (tmp_path / "asked").read_text().splitlines()[-1]
     journal.unlink()
     found = again.look()
     assert found.success == {("log", "w.service"): False}

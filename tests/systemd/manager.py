@@ -1,4 +1,4 @@
-"""Systemds of our own, in namespaces of their own, from which nothing reaches the machine's files or its systemd."""
+"""Systemds of our own with a journal each, in namespaces from which nothing reaches the machine's files or its systemd."""
 
 from __future__ import annotations
 
@@ -31,12 +31,20 @@ mount -t proc proc /proc
 mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys
 umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs tmpfs /run
-mkdir -p /run/systemd/system
-printf '[Unit]\nDefaultDependencies=no\n' > /run/systemd/system/bare.target
+# The machine's own units: with them, a boot would clean up in its folders and start its services.
+mkdir -p /run/units /run/systemd/system /run/systemd/journald.conf.d
+install -d -m 2755 -g systemd-journal /run/log/journal
+cp /lib/systemd/system/systemd-journald.service /lib/systemd/system/systemd-journald.socket /run/units
+mount --bind /run/units /lib/systemd/system
+printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\n' > /run/systemd/journald.conf.d/ours.conf
+for target in bare sysinit basic network-online shutdown; do
+  printf '[Unit]\nDefaultDependencies=no\n' > /run/systemd/system/$target.target
+done
+printf 'Wants=systemd-journald.service\n' >> /run/systemd/system/bare.target
 """
 EXEC = r"""
 exec env -i container=healer PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-  /lib/systemd/systemd --system --unit=bare.target --log-target=null --show-status=no
+  /lib/systemd/systemd --system --unit=bare.target --log-target=journal --show-status=no
 """
 
 

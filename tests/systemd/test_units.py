@@ -31,6 +31,7 @@ LOOSEST = 15
 
 STOP_SECONDS = 2.0
 WATCHDOG_SECONDS = 2
+HOST = socket.gethostname()
 TOKEN = "0123456789abcdef0123456789abcdef"
 TRUTH = {
     "buses": {"system-redis": {"url": "redis://127.0.0.1:6379"}},
@@ -40,12 +41,28 @@ TRUTH = {
             "access_points": {"subscribe_to": [{"bus": "system-redis", "key": "rss_agg:heartbeat"}]},
         },
     },
-    "hosts": {socket.gethostname(): {"heartbeat_files": [{"path": "/etc/hostname"}]}},
+    "hosts": {
+        HOST: {
+            "units": ["worker.service"],
+            "heartbeat_files": [{"path": "/etc/hostname"}],
+            "logs": [{"unit": "worker.service"}],
+        }
+    },
 }
 POLICY = {
     "actions": {"restart": {"kind": "command", "command": ["/bin/echo", "{svc}"], "target": "svc"}},
     "rules": [{"match": {"alertname": "HeartbeatMiss"}, "action": "restart"}],
 }
+
+WORKER = """
+[Service]
+ExecStart=/bin/sh -c "echo '<3>it broke'; echo '<6>all is well'; exit 1"
+Restart=on-failure
+RestartSec=100ms
+[Unit]
+StartLimitIntervalSec=300
+StartLimitBurst=7
+"""
 
 MOUNTS = """
 ip link set lo up
@@ -58,14 +75,6 @@ mkdir /run/etc /run/work
 mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work /etc
 mount -t tmpfs tmpfs /etc/systemd
 mkdir /etc/systemd/system
-mkdir -p /etc/systemd/system/service.d
-# There is no journal; what a unit says is shown when it does not start.
-printf '[Service]\\nStandardError=append:/var/log/said\\n' > /etc/systemd/system/service.d/said.conf
-# The machine's own units: with them, a boot would clean up in its folders and start its services.
-mount -t tmpfs tmpfs /lib/systemd/system
-for target in sysinit basic network-online shutdown; do
-  printf '[Unit]\\nDefaultDependencies=no\\n' > /run/systemd/system/$target.target
-done
 mount -o remount,bind,ro /
 """
 """The product's folders, and nothing else, can be written, and none of it outlives the run."""
@@ -182,13 +191,37 @@ def until(condition: Callable[[], object], seconds: float) -> float:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_starts_and_says_that_it_is_ready(machine: Machine, name: str) -> None:
-    machine.shell(f"systemctl start {name} || {{ tail /var/log/said; exit 1; }}")
+    machine.shell(f"systemctl start {name} || {{ journalctl -u {name} -n 20 >&2; exit 1; }}")
     assert machine.show(name)["SubState"] == "running"
 
 
 def test_the_host_is_called_as_its_hostname_and_looked_at_from_within_the_sandbox(machine: Machine) -> None:
-    line = f'host_heartbeat_file_present{{host="{socket.gethostname()}",path="/etc/hostname"}} 1.0'
+    line = f'host_heartbeat_file_present{{host="{HOST}",path="/etc/hostname"}} 1.0'
     until(lambda: line in machine.get("http://127.0.0.1:9880/metrics").splitlines(), 30)
+
+
+def test_a_journals_errors_and_a_crash_loop_are_seen_by_the_daemon_and_by_a_check(machine: Machine) -> None:
+    metric = f'host_log_errors_total{{host="{HOST}",log="worker.service"}}'
+
+    def counted() -> list[str]:
+        lines = machine.get("http://127.0.0.1:9880/metrics").splitlines()
+        return [line.removeprefix(metric) for line in lines if line.startswith(metric)]
+
+    until(lambda: counted() == [" 0.0"], 30)
+    machine.write("/etc/systemd/system/worker.service", WORKER)
+    machine.shell("systemctl daemon-reload; systemctl start worker")
+    until(lambda: machine.show("worker")["ActiveState"] == "failed", 30)
+    said = machine.shell("journalctl -q -u worker -p err -o cat").splitlines()
+    assert said.count("it broke") == 7
+    until(lambda: counted() == [f" {len(said)}.0"], 60)
+
+    check = "/opt/healer/bin/healer check --truth /etc/healer/truth.json --json --only units --only logs"
+    done = machine.run("/bin/sh", "-c", check)
+    found = {item["kind"]: (item["level"], item["value"]) for item in json.loads(done.stdout)["items"]}
+    assert done.returncode == 2, "the unit has failed"
+    restarts = int(machine.show("worker")["NRestarts"])
+    assert found["restarts"] == ("WARNING", restarts)
+    assert found["log"] == ("WARNING", len(said))
 
 
 def test_servers_take_what_bundle_writes_and_a_death_becomes_an_event(
