@@ -12,7 +12,7 @@ import pytest
 from tests.patience import PATIENCE, stopwatch
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, os, sys
 from healer.runtime import daemon, log
 
 log.configure("INFO")
@@ -27,7 +27,7 @@ async def work():
     raise RuntimeError("broken")
 
 async def hangup():
-    print("hangup", flush=True)
+    print("hangup", *[name for name in os.environ if name == "NOTIFY_SOCKET"], flush=True)
 
 sys.exit(asyncio.run(daemon.run({"work": work}, hangup=hangup, alive=lambda: True)))
 """
@@ -80,12 +80,14 @@ def test_a_hangup_is_passed_on() -> None:
     process.communicate(timeout=PATIENCE)
 
 
-def test_systemd_hears_ready_watchdog_and_stopping(tmp_path) -> None:
+def test_systemd_hears_ready_watchdog_and_stopping_from_it_and_from_none_of_its_children(tmp_path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(5)
         process = start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="300000")
         heard = [manager.recv(64) for _ in range(3)]
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout.readline() == "hangup\n"
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE)
         while b"STOPPING=1" not in heard:

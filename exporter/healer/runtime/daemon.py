@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ async def run(
     """
     log = structlog.get_logger(component="daemon")
     notifier = Notifier()
+    # Nothing that it runs may speak in its name: journalctl would, and systemd would log each time that it is not heard.
+    os.environ.pop("NOTIFY_SOCKET", None)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
