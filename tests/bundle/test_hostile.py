@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from healer.stack.servers import Servers
     from healer.truth.model import Truth
 
-TRUTHS = 40
-REPLAYED = 8
-"""So many of the truths go through `promtool test rules`, which takes longest, too."""
+TRUTHS = int(os.environ.get("HEALER_TEST_TRUTHS", "15"))
+"""How many truths are made; `make test-worlds` makes more."""
+
+REPLAYED = TRUTHS // 5
+"""So many of them go through `promtool test rules`, which takes longest, too."""
 
 PIECES = [
     '"',
