@@ -34,6 +34,11 @@ class Promise:
         """Seconds that a replica must have watched before silence counts."""
         return min(self.timeout, max(2 * self.interval, 0.75 * self.timeout))
 
+    @property
+    def doubt(self) -> float:
+        """Seconds by which two replicas' stamps of one beat may differ."""
+        return min(self.own, self.timeout / 2)
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
@@ -90,8 +95,10 @@ class Watcher:
                 self._heard = max(self._heard or 0.0, sighting.last_seen)
 
     def _recover(self) -> None:
-        """A miss ends with a newer beat and with nothing else."""
-        if self.silent_since is not None and self._heard is not None and self._heard > self.silent_since:
+        """A miss ends with a newer beat and with nothing else, not with another replica's stamp of the last one."""
+        if self.silent_since is None or self._heard is None:
+            return
+        if self._heard - self.silent_since > self.promise.doubt:
             self.silent_since = None
 
     def _can_testify_to_silence(self, now: float, sighting: Sighting) -> bool:

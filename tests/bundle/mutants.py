@@ -148,8 +148,12 @@ MUTANTS = (
     _removed("the never heard", SILENT, rf" or on \(svc\) \( {WATCHED_SINCE}.*? unless .*? \)(?= \) and)"),
     # No mutant: the silent after the never heard. Whoever has a newest beat is left out of the one, and nobody
     # without is in the other, so their order is nothing that could be told.
-    _removed("recovery", SILENT, r" unless on \(svc\) [^()]*? > on \(svc\) max by \(svc\) \([^()]*\)"),
-    Mutant("recovery without a newer beat", SILENT, r"> on \(svc\)", ">= on (svc)"),
+    _removed(
+        "recovery", SILENT, r" unless on \(svc\) [^()]*? > on \(svc\) max by \(svc\) \([^()]*\) \+ [\d.]+"
+    ),
+    Mutant("recovery without a newer beat", SILENT, r"\) \+ [\d.]+", ") - 1"),
+    Mutant("recovery by another stamp of the last beat", SILENT, r"\) \+ [\d.]+", ")"),
+    Mutant("recovery by none but late beats", SILENT, r"\) \+ ([\d.]+)", r") + 5 * \1"),
     Mutant("recovery by an older beat", SILENT, r"> on \(svc\)", "< on (svc)"),
     Mutant("misses of removed services", SILENT, rf'(^max by \(svc\) \( {SILENT}\{{svc=~")', r"\1gone|"),
     Mutant("missing at the timeout", SILENT, r"\} < scalar", "} <= scalar"),

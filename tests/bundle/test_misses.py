@@ -204,6 +204,40 @@ def test_a_newer_beat_ends_a_miss_even_in_the_warm_up(timeline: Callable[..., Ti
     line.hold()
 
 
+def test_the_last_beat_as_another_replica_stamped_it_ends_no_miss(timeline: Callable[..., Timeline]) -> None:
+    """It was away from the last beat on, and is back while the bus is lost to all, so that nobody can testify."""
+    line = timeline(end=160)
+    line.service("rss_agg", watch=lambda now: 1.0 if now < 100 else 0.0, seen=beats(60), replica="a")
+    line.service(
+        "rss_agg",
+        watch=lambda now: 2.0 if now < 60 else STALE if now == 60 else None if now < 100 else 0.0,
+        seen=lambda now: (
+            max(0.0, now - 1) if now < 60 else STALE if now == 60 else None if now < 100 else 75.0
+        ),
+        replica="b",
+    )
+    for at in (95, 100, 105, 160):
+        line.missing(at, "rss_agg")
+    line.late(160, "rss_agg", 100)
+    line.hold()
+
+
+def test_a_beat_that_a_lost_replica_heard_ends_a_miss_when_it_is_newer_for_sure(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=160)
+    line.service("rss_agg", watch=lambda now: 1.0 if now < 100 else 0.0, seen=beats(60), replica="a")
+    line.service(
+        "rss_agg",
+        watch=lambda now: None if now < 100 else 0.0,
+        seen=lambda now: None if now < 100 else 76.0,
+        replica="b",
+    )
+    line.missing(95, "rss_agg")
+    line.missing(105)
+    line.hold()
+
+
 # 5. With replicas, the newest beat and the longest watch decide.
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.bundle.replay import judged
 from tests.bundle.world import BRISK, DAWN, SLOW, USUAL, Life, Pace, Span, World
-from tests.bundle.worlds import told, worlds
+from tests.bundle.worlds import told, unasked, worlds
 
 PACES = pytest.mark.parametrize("pace", [BRISK, USUAL, SLOW], ids=lambda pace: pace.name)
 thorough = settings(
@@ -88,6 +89,26 @@ def test_a_miss_counts_from_the_newest_beat_that_any_evaluation_saw_also_by_repl
                 missing = service.name in late
 
     hold()
+
+
+@PACES
+def test_no_miss_ends_by_the_last_beat_as_a_replica_that_was_away_has_stamped_it(pace: Pace) -> None:
+    steady = Life(phase=0, up=always(pace))
+    met = 0
+
+    @thorough
+    @given(worlds(pace), st.integers(1, pace.horizon))
+    def hold(world: World, death: int) -> None:
+        nonlocal met
+        service = replace(world.services[0], lives=(Span(0.0, float(death)),))
+        quiet = replace(world, services=(service,), replicas=(steady, steady), stops=())
+        missing = [bool(late) for late in judged(unasked(quiet, 1), closed=True).values()]
+        ended = [before and not after for before, after in pairwise(missing)]
+        assert not any(ended), told(unasked(quiet, 1))
+        met += missing[-1]
+
+    hold()
+    assert met > 10
 
 
 @PACES

@@ -96,6 +96,7 @@ class Life:
         steps: When its wall clock steps, and by how much.
         old_truth: Until then its truth has every service on the other bus.
         ghosts: Somebody beats there in the name of the services.
+        lag: Seconds by which it hears everything late.
     """
 
     phase: int
@@ -106,6 +107,7 @@ class Life:
     steps: tuple[tuple[float, float], ...] = ()
     old_truth: float = 0.0
     ghosts: bool = False
+    lag: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -150,17 +152,18 @@ class Scrape:
 
 @dataclass
 class Session:
-    """One subscription: known to last from `start` to `end`, hearing until `deaf`, late in `pauses`."""
+    """One subscription: known to last from `start` to `end`, hearing until `deaf`, late by `lag` and in `pauses`."""
 
     start: float
     end: float
     deaf: float
+    lag: float
     pauses: list[Span] = field(default_factory=list)
 
     def receipt(self, sent: float) -> float | None:
         if not self.start <= sent < self.deaf:
             return None
-        received = next((pause.end for pause in self.pauses if pause.holds(sent)), sent)
+        received = self.lag + next((pause.end for pause in self.pauses if pause.holds(sent)), sent)
         return received if received < self.end else None
 
 
@@ -236,7 +239,7 @@ class Run:
             if cut.span.end <= ready:
                 continue
             if session is None and ready < cut.span.start:
-                session = Session(ready, self.span.end, self.span.end)
+                session = Session(ready, self.span.end, self.span.end, self._life.lag)
                 sessions.append(session)
             if session is None:
                 ready = cut.span.end + RECONNECT
@@ -249,7 +252,7 @@ class Run:
             ready = max(cut.span.end, session.end) + RECONNECT
             session = None
         if session is None and ready < self.span.end:
-            sessions.append(Session(ready, self.span.end, self.span.end))
+            sessions.append(Session(ready, self.span.end, self.span.end, self._life.lag))
         return [each for each in sessions if each.start < self.span.end]
 
     def _own_beats(self, bus: str) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -92,6 +93,7 @@ def lives(pace: Pace, scrape: int) -> st.SearchStrategy[Life]:
         steps=rarely(steps(horizon), ()),
         old_truth=rarely(st.integers(0, horizon).map(float), 0.0),
         ghosts=st.booleans(),
+        lag=st.sampled_from((0.0, 0.25)),
     )
 
 
@@ -101,7 +103,7 @@ def worlds(pace: Pace) -> st.SearchStrategy[World]:
         st.tuples(services(pace, "red")), st.tuples(services(pace, "red"), services(pace, "blue"))
     )
     # Not a flatmap, which would build the strategies anew for each world.
-    return st.one_of(
+    some = st.one_of(
         *(
             st.builds(
                 World,
@@ -113,6 +115,27 @@ def worlds(pace: Pace) -> st.SearchStrategy[World]:
             )
             for scrape in pace.scrapes
         )
+    )
+    return st.builds(unasked, some, rarely(st.integers(0, 2), None))
+
+
+def unasked(world: World, who: int | None) -> World:
+    """Let one replica not be asked from a service's last beat until that is missing, and the bus be lost just then.
+
+    It may know the last beat by another stamp than the others, and nobody can testify when it shows that.
+    """
+    service = world.services[0]
+    last = max((beat for beat in service.beats() if beat < service.lives[0].end), default=None)
+    if who is None or who >= len(world.replicas) or last is None:
+        return world
+    back = last + service.timeout + 2 * world.pace.evaluation + world.scrape
+    life = world.replicas[who]
+    shy = replace(life, failures=(*life.failures, Span(last, back)), lag=life.lag + 0.25)
+    stop = Cut(service.bus, Span(back - 1, back + world.scrape + 1), frozen=False)
+    return replace(
+        world,
+        replicas=(*world.replicas[:who], shy, *world.replicas[who + 1 :]),
+        stops=(*world.stops, stop),
     )
 
 
@@ -133,6 +156,7 @@ def told(world: World, differences: Iterable[Difference] = ()) -> str:
         lines += [f"  scrapes fail {_when(life.failures)}"] if life.failures else []
         lines += [f"  scrapes leave no trace {_when(life.gaps)}"] if life.gaps else []
         lines += [f"  is {_cut(cut)}" for cut in life.cuts]
+        lines += [f"  hears late by {life.lag:g} s"] if life.lag else []
         lines += [f"  its clock steps by {step:+g} s at {time:g}" for time, step in life.steps]
         lines += (
             [f"  has the services on their other buses until {life.old_truth:g}"] if life.old_truth else []

@@ -222,7 +222,9 @@ def test_a_journals_errors_and_a_crash_loop_are_seen_by_the_daemon_and_by_a_chec
     restarts = int(machine.show("worker")["NRestarts"])
     assert found["restarts"] == ("WARNING", restarts)
     assert found["log"] == ("WARNING", len(said))
-    assert "notification" not in machine.shell("journalctl -q -u healer-host -o cat"), "its children are silent"
+    assert "notification" not in machine.shell("journalctl -q -u healer-host -o cat"), (
+        "its children are silent"
+    )
 
 
 def test_servers_take_what_bundle_writes_and_a_death_becomes_an_event(

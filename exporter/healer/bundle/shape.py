@@ -129,6 +129,15 @@ class Thresholds:
         """Twice `own`, at least three scrapes."""
         return max(2 * self.own, 3 * self.scrape)
 
+    def doubt(self, timeout: float) -> float:
+        """Return by how many seconds two replicas' stamps of one beat may differ: half of `timeout`, at most `own`.
+
+        Their clocks are not quite alike, and a connection may bring a beat late without being called deaf. The beat
+        that ends a miss is later than the last one by the whole timeout. At most `own`, so that who returns while a
+        new truth makes its timeout longer is not kept waiting.
+        """
+        return min(timeout / 2, self.own)
+
     @property
     def bus_down(self) -> float:
         """Half of `own`."""
