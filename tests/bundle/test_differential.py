@@ -31,7 +31,10 @@ class EnoughError(Exception):
 
 
 def visit(pace: Pace, action: Callable[[World], None], *phases: Phase) -> None:
-    """Show `action` generated worlds, always the same ones in the same order, until it raises or tires."""
+    """Show `action` generated worlds until it raises or tires: the same ones whenever the same modules are loaded.
+
+    hypothesis tries the constants that it finds in them.
+    """
 
     @settings(
         max_examples=10 * WORLDS,

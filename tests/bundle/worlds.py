@@ -17,37 +17,38 @@ STEPS = (3.0, 8.0, 25.0, 3600.0, -3.0, -25.0, -40.0)
 """Within what clocks may differ, beyond it, beyond a timeout, and absurd; back by no more than a world is old."""
 
 
-def spans(horizon: int, most: int) -> st.SearchStrategy[tuple[Span, ...]]:
-    """Up to `most` stretches of time, in order, none touching another."""
+def spans(horizon: int, most: int, least: int = 0) -> st.SearchStrategy[tuple[Span, ...]]:
+    """From `least` up to `most` stretches of time, in order, none touching another."""
 
     def paired(quarters: list[int]) -> tuple[Span, ...]:
         marks = [quarter / 4 for quarter in sorted(set(quarters))]
         return tuple(Span(*pair) for pair in zip(marks[::2], marks[1::2], strict=False))
 
-    return st.lists(st.integers(0, horizon * 4), max_size=2 * most).map(paired)
+    return st.lists(st.integers(0, horizon * 4), min_size=2 * least, max_size=2 * most, unique=True).map(
+        paired
+    )
 
 
-def presences(horizon: int, most: int) -> st.SearchStrategy[tuple[Span, ...]]:
-    """All of the time, but for up to `most` absences."""
+def presences(horizon: int, most: int, least: int = 0) -> st.SearchStrategy[tuple[Span, ...]]:
+    """All of the time, but for `least` up to `most` absences."""
 
     def outside(absent: tuple[Span, ...]) -> tuple[Span, ...]:
         edges = [0.0, *(edge for each in absent for edge in (each.start, each.end)), float(horizon + 1)]
         return tuple(Span(*pair) for pair in zip(edges[::2], edges[1::2], strict=True) if pair[0] < pair[1])
 
-    return spans(horizon, most).map(outside)
+    return spans(horizon, most, least).map(outside)
 
 
-def services(pace: Pace, name: str) -> st.SearchStrategy[Service]:
-    """A service that keeps one of the pace's promises, but for beats up to half an interval late."""
+def services(pace: Pace, name: str, least: int = 0) -> st.SearchStrategy[Service]:
+    """A service that dies `least` times or more, and keeps one of the pace's promises but for beats half an interval late."""
 
     def kept(promise: tuple[float, float], bus: str, lives: tuple[Span, ...], jitter: list[int]) -> Service:
         interval, timeout = promise
         return Service(name, bus, interval, timeout, lives, tuple(each * interval / 8 for each in jitter))
 
     jitter = st.lists(st.sampled_from((0, 1, 2, 4)), min_size=1, max_size=3)
-    return st.builds(
-        kept, st.sampled_from(pace.promises), st.sampled_from(BUSES), presences(pace.horizon, 3), jitter
-    )
+    alive = presences(pace.horizon, 3, least)
+    return st.builds(kept, st.sampled_from(pace.promises), st.sampled_from(BUSES), alive, jitter)
 
 
 def cuts(horizon: int, most: int) -> st.SearchStrategy[tuple[Cut, ...]]:
@@ -98,10 +99,9 @@ def lives(pace: Pace, scrape: int) -> st.SearchStrategy[Life]:
 
 
 def worlds(pace: Pace) -> st.SearchStrategy[World]:
-    """Worlds of one pace: one or two services, one to three replicas."""
-    some_services = st.one_of(
-        st.tuples(services(pace, "red")), st.tuples(services(pace, "red"), services(pace, "blue"))
-    )
+    """Worlds of one pace: one or two services, of which one dies more than once, one to three replicas."""
+    dying = services(pace, "red", 2)
+    some_services = st.one_of(st.tuples(dying), st.tuples(dying, services(pace, "blue")))
     # Not a flatmap, which would build the strategies anew for each world.
     some = st.one_of(
         *(
