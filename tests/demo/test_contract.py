@@ -43,3 +43,11 @@ def test_a_message_that_breaks_it_is_told_how(change: dict, fault: str) -> None:
 
 def test_the_order_of_keys_is_part_of_it() -> None:
     assert faults(heard(dict(reversed(MISS.items()))))
+
+
+def test_who_never_beat_is_late_after_the_warm_up() -> None:
+    early = heard(MISS | {"late_sec": 22.5})
+    assert faults(early, never_heard=True) == []
+    assert faults(early) == ["late_sec 22.5 is below timeout_sec 30.0"]
+    (fault,) = faults(heard(MISS | {"late_sec": 22.4}), never_heard=True)
+    assert fault == "late_sec 22.4 is below the warm-up of timeout_sec 30.0"

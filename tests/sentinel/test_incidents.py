@@ -185,11 +185,16 @@ def test_only_what_is_owed_and_settled_ends_an_incident_without_proof(messages) 
 
 def test_a_silence_that_is_over_is_no_outage_because_somebody_fires_it_anew() -> None:
     over = resolved(fired(Record(), 100.0, 100.0, 70.0), 150.0, proven=True)
-    assert fired(over, 155.0, 156.0, 70.04) == over, "a restarted Prometheus, which has not scraped yet"
-    assert fired(over, 155.0, 156.0, 60.0) == over, "nor has it heard the last beat"
-    assert fired(over, 181.0, 181.0, 70.0).out, "still so after half a minute"
-    assert fired(over, 155.0, 156.0, 149.0).out, "another silence, soon after the return"
-    assert fired(over, 155.0, 156.0).out, "rules that do not say since when"
+
+    def anew(at: float, silence: float | None) -> Record:
+        return fired(over, at, at, silence, doubt=15.0)
+
+    assert anew(155.0, 70.0) == over, "a restarted Prometheus, which has not scraped yet"
+    assert anew(155.0, 84.9) == over, "its exporter's clock is ahead"
+    assert anew(155.0, 60.0) == over, "nor has it heard the last beat"
+    assert anew(181.0, 70.0).out, "still so after half a minute"
+    assert anew(155.0, 85.0).out, "another silence, soon after the return"
+    assert anew(155.0, None).out, "rules that do not say since when"
 
 
 def test_the_silence_of_a_miss_is_the_latest_that_was_told() -> None:

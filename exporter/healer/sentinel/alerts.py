@@ -95,6 +95,15 @@ class Alert:
             return None
         return self.evaluated - self.late
 
+    @property
+    def doubt(self) -> float:
+        """By how many seconds two silences that are one may differ: half of its timeout.
+
+        Two replicas stamp one beat by two clocks; the next silence begins a whole timeout later. The rules hold the
+        same of what ends a miss.
+        """
+        return (self.timeout or 0.0) / 2
+
     def until(self, latest: float) -> Alert:
         """Return the alert, moved back in time if it would begin or end after `latest`."""
         ahead = max(0.0, self.starts_at - latest, self.ends_at - latest)

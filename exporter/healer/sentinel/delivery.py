@@ -214,12 +214,14 @@ class Delivery:
     ) -> None:
         def change(record: Record) -> Record:
             if alert.firing:
-                return incidents.fired(record, alert.starts_at, alert.evaluated, alert.silent_since)
+                return incidents.fired(
+                    record, alert.starts_at, alert.evaluated, alert.silent_since, alert.doubt
+                )
             return incidents.resolved(record, alert.ends_at, proven=alert.proven)
 
         async with self._slots:
             record = self.ledger.record(field) if self.ledger else Record()
-            another = alert.firing and not record.is_about(alert.silent_since)
+            another = alert.firing and not record.is_about(alert.silent_since, alert.doubt)
             if another and record.lapsed and record.owed is not None and alert.starts_at > record.owed:
                 await self._believe(
                     field, record.owed

@@ -16,10 +16,6 @@ STILL_SECONDS = 30.0
 """An alert seen firing so long after its end was believed has not ended; by less, two Prometheus may disagree."""
 
 
-SAME_SECONDS = 0.5
-"""Two silences that began no further apart are one: replicas differ by less, and the next begins a timeout later."""
-
-
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is remembered of one service, or of the monitor itself.
 
@@ -48,18 +44,25 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether it counts as missing: an event is published exactly when this changes."""
         return self.missing or self.silent
 
-    def is_about(self, silence: float | None) -> bool:
-        """Return whether a silence that began then is that of the newest incident known, or one before it."""
-        return silence is not None and self.silence is not None and silence < self.silence + SAME_SECONDS
+    def is_about(self, silence: float | None, doubt: float) -> bool:
+        """Return whether a silence that began then, give or take `doubt`, is that of the newest incident known.
+
+        Or one before it.
+        """
+        return silence is not None and self.silence is not None and silence < self.silence + doubt
 
 
 def fired(
-    record: Record, starts_at: float, evaluated: float | None = None, silence: float | None = None
+    record: Record,
+    starts_at: float,
+    evaluated: float | None = None,
+    silence: float | None = None,
+    doubt: float = 0.0,
 ) -> Record:
     """Return the record after an alert that fires since `starts_at` and was last seen firing at `evaluated`.
 
     A Prometheus that was restarted fires anew what it knew before, until it has scraped: its alert is younger than the end
-    of the incident, but it is about the same `silence`, which began at the last beat.
+    of the incident, but it is about the same `silence`, which began at the last beat, give or take `doubt` seconds.
     """
     seen = max(starts_at, evaluated or starts_at)
     known = record.silence if silence is None else max(silence, record.silence or silence)
@@ -67,7 +70,7 @@ def fired(
         record = replace(record, since=max(record.since, starts_at), silence=known)
         refuted = record.owed is not None and seen > record.owed
         return replace(record, owed=None, lapsed=False) if refuted else record
-    stale = starts_at < record.ended or record.is_about(silence)
+    stale = starts_at < record.ended or record.is_about(silence, doubt)
     if stale and seen < record.ended + STILL_SECONDS:
         return record
     return replace(record, missing=True, since=starts_at, silence=known, owed=None)
