@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 """A policy is written by hand; a larger file is the wrong one."""
 
+MAX_DEPTH = 20
+"""A policy nests five deep. The time that YAML takes to read grows with the square of the depth."""
+
 _STANDARD = "tag:yaml.org,2002:"
 _PLAIN = {"str", "int", "float", "bool", "null", "map", "seq"}
 _AS_TEXT = {"timestamp", "value", "merge"}
@@ -67,7 +70,7 @@ def read(raw: bytes) -> tuple[Members, Places]:
         raise YamlError(f"byte 0x{raw[error.start]:02x}", "UTF-8", "Save it as UTF-8.", line) from None
     places: dict[Path, int] = {}
     try:
-        _refuse_aliases(text)
+        _refuse_surprises(text)
         node = yaml.compose(text, yaml.SafeLoader)
         value = None if node is None else _plain(node, (), places)
     except yaml.reader.ReaderError as error:
@@ -94,13 +97,16 @@ def _syntax(error: yaml.MarkedYAMLError) -> YamlError:
     return YamlError(f"a syntax error ({error.problem})", "YAML", hint, line)
 
 
-def _refuse_aliases(text: str) -> None:
+def _refuse_surprises(text: str) -> None:
+    """Refuse what is dear or dangerous to compose, while it is still a stream of events."""
+    depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
+        line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            mark = event.start_mark
-            raise YamlError(
-                "an anchor or alias", "plain values", "Write it out.", mark.line + 1 if mark else None
-            )
+            raise YamlError("an anchor or alias", "plain values", "Write it out.", line)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise YamlError(f"more than {MAX_DEPTH} levels", "a policy", "Is it the right file?", line)
 
 
 def _plain(node: yaml.Node, path: Path, places: dict[Path, int]) -> object:

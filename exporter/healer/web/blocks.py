@@ -164,6 +164,9 @@ def compose(text: bytes, notes: Notes) -> Block:
         line = None if mark is None else mark.line + 1
         notes.problems.append(Problem("the file", error.problem or "an error", "YAML", line=line))
         return Block(None, (), notes)
+    except RecursionError:
+        notes.problems.append(Problem("the file", "levels without end", "a configuration"))
+        return Block(None, (), notes)
     except (yaml.YAMLError, UnicodeDecodeError):
         notes.problems.append(Problem("the file", "bytes that are no text", "YAML in UTF-8"))
         return Block(None, (), notes)
