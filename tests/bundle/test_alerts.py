@@ -52,8 +52,28 @@ def test_the_watchdog_carries_the_time_and_the_names_of_the_missing(
             "description": "Always firing; its absence means that Prometheus or Alertmanager is gone.",
             "beat": "100.000",
             "missing": "rss_agg\n",
+            "returned": "",
             "runbook_url": f"{RUNBOOKS}/Watchdog.md",
         },
+    )
+    line.hold()
+
+
+def test_the_watchdog_proves_a_return_by_a_beat_for_a_quarter_of_an_hour(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=1200)
+    line.service("rss_agg", watch=1, seen=lambda now: 60.0 if now < 200 else now, replica="a")
+    line.service("rss_agg", watch=1, seen=60, replica="b")
+    returned = "svc:heartbeat_returned_timestamp_seconds"
+    for at in (190, 1100):
+        line.expect(at, returned, {})
+    for at in (205, 1095):
+        line.expect(at, returned, {f'{returned}{{svc="rss_agg"}}': at})
+    line.expect(
+        205,
+        'ALERTS{alertname="Watchdog"}',
+        {'ALERTS{alertname="Watchdog", alertstate="firing", severity="none"}': 1},
     )
     line.hold()
 

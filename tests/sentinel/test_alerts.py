@@ -41,6 +41,14 @@ def test_the_beat_of_a_watchdog_is_its_evaluation() -> None:
     assert only(webhook(watchdog(None))).evaluated is None
 
 
+def test_a_watchdog_names_who_is_missing_and_when_who_returned_beat() -> None:
+    raw = watchdog(1762433457.5)
+    raw["annotations"] |= {"missing": "mesh\nvigil\n", "returned": "1762433455.125 rss agg\nsoon mesh\n7\n\n"}
+    found = only(webhook(raw))
+    assert found.missing == ("mesh", "vigil", "")
+    assert found.returned == ((1762433455.125, "rss agg"),)
+
+
 @pytest.mark.parametrize("svc", ["", "x" * 257, "line\nbreak", "\x00"])
 def test_a_miss_without_a_usable_name_is_ignored(svc) -> None:
     assert only(webhook(alert(svc=svc, starts=1))).ignored

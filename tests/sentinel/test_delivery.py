@@ -75,6 +75,7 @@ class World:
     known: Alert | None = None
     begun: float | None = None
     last_beat: float = 0.0
+    returned: bool = False
     twice: bool = False
 
     def __post_init__(self) -> None:
@@ -92,7 +93,7 @@ class World:
     def restart_prometheus(self) -> None:
         """Lose the rules' memory; the exporter restarted as well, so a dead service is only missed after a while."""
         self.prometheus = not self.prometheus
-        self.begun = None
+        self.begun, self.returned = None, False
         self.blind_until = self.machine.wall() + SERVICE.warmup + TIMEOUT
 
     def second(self) -> None:
@@ -106,12 +107,12 @@ class World:
 
     async def deliver(self, messages: list[Alert]) -> None:
         for message in messages * (2 if self.twice else 1):
-            await self.delivery.deliver(Webhook("am", (message,)))
+            await self.delivery.deliver(Webhook("am", (message,), REPEAT))
         await self.delivery.tick()
 
     def evaluate(self, now: float) -> list[Alert]:
         """Run the rules and hand Alertmanager what is due; return what it passes on."""
-        messages = [Alert(WATCHDOG, True, "", 0.0, 0.0, evaluated=now)]
+        messages = []
         late = now - self.last_beat
         if late > TIMEOUT and (self.begun is not None or now >= self.blind_until):
             first = self.begun is None
@@ -126,11 +127,18 @@ class World:
                     messages.append(alert)
                 self.known = alert
         elif self.begun is not None:
-            self.begun = None
+            self.begun, self.returned = None, True
             if self.known is not None and self.fired is not None:
                 self.known = None
                 messages.append(self.end(self.fired, now))
-        return messages
+        missing = () if self.begun is None else ("mesh",)
+        returned = ((self.last_beat, "mesh"),) if self.returned and not missing else ()
+        beat = Alert(WATCHDOG, True, "", 0.0, 0.0, evaluated=now, missing=missing, returned=returned)
+        return [beat, *messages]
+
+    def crash_alertmanager(self) -> None:
+        """Forget what fires; if it ends before it is sent again, nobody tells."""
+        self.known = None
 
     def expire(self, now: float) -> list[Alert]:
         if self.known is None or now < self.expires:
@@ -154,7 +162,9 @@ class World:
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["service", "prometheus", "sentinel", "twice"]), st.integers(1, 25)),
+    st.tuples(
+        st.sampled_from(["service", "prometheus", "alertmanager", "sentinel", "twice"]), st.integers(1, 25)
+    ),
     max_size=25,
 )
 
@@ -164,6 +174,8 @@ def play(world: World, step: str) -> None:
         world.beating = not world.beating
     elif step == "prometheus":
         world.restart_prometheus()
+    elif step == "alertmanager":
+        world.crash_alertmanager()
     elif step == "sentinel":
         world.restart_sentinel()
     else:
@@ -221,12 +233,19 @@ class Guard:
     async def hear(self, *heard: Alert) -> None:
         await self.delivery.deliver(Webhook("am", heard, REPEAT))
 
-    async def pass_time(self, seconds: int, *also: Alert, missing: tuple[str, ...] = ()) -> None:
-        """Let time pass, with a Watchdog that names what is `missing` and a tick each second."""
+    async def pass_time(
+        self,
+        seconds: int,
+        *also: Alert,
+        missing: tuple[str, ...] = (),
+        returned: tuple[tuple[float, str], ...] = (),
+    ) -> None:
+        """Let time pass, with a Watchdog that names what is `missing` or `returned` and a tick each second."""
         for _ in range(seconds):
             self.machine.sleep(1.0)
             self.watchdog.check()
-            beat = Alert(WATCHDOG, True, "", 0.0, 0.0, evaluated=self.machine.wall(), missing=missing)
+            now = self.machine.wall()
+            beat = Alert(WATCHDOG, True, "", 0.0, 0.0, evaluated=now, missing=missing, returned=returned)
             with contextlib.suppress(LedgerDownError):
                 await self.hear(beat, *also)
                 await self.delivery.tick()
@@ -315,6 +334,48 @@ async def test_an_outage_does_not_lapse_while_the_watchdog_names_it(guard) -> No
     # Somebody silenced the alert, and with it its repeats.
     await guard.hear(Alert(HEARTBEAT_MISS, True, "mesh", guard.machine.wall(), 0.0))
     await guard.pass_time(10 * LAPSE, missing=("mesh",))
+    assert guard.said == ["heartbeat_miss"]
+
+
+def miss_at(now: float) -> Alert:
+    """An alert on a service that has been silent for its whole timeout."""
+    return Alert(HEARTBEAT_MISS, True, "mesh", now, 0.0, TIMEOUT, TIMEOUT, evaluated=now)
+
+
+async def test_a_beat_proves_a_return_that_nobody_told_while_the_pipeline_is_never_sound(guard) -> None:
+    now = guard.machine.wall()
+    await guard.hear(miss_at(now))
+    trouble = Alert("HeartbeatBusDown", True, "", 0.0, 0.0, bus="bus")
+    beat = ((now + 2.5, "mesh"),)
+    await guard.pass_time(round(OWN) - 1, trouble, returned=beat)
+    assert guard.said == ["heartbeat_miss"], "it was called missing less than a Watchdog's timeout ago"
+    await guard.pass_time(1, trouble, returned=beat)
+    assert guard.said == ["heartbeat_miss", "heartbeat_ok"]
+    await guard.pass_time(60, trouble, returned=beat)
+    assert guard.said == ["heartbeat_miss", "heartbeat_ok"]
+
+
+async def test_a_beat_proves_an_end_that_was_owed(guard) -> None:
+    now = guard.machine.wall()
+    await guard.hear(miss_at(now))
+    await guard.hear(Alert(HEARTBEAT_MISS, False, "mesh", now, now + 12.0))
+    await guard.pass_time(round(OWN) + 1, returned=((now + 2.5, "mesh"),))
+    assert guard.said == ["heartbeat_miss", "heartbeat_ok"]
+
+
+async def test_the_last_beat_of_the_dead_by_another_clock_proves_nothing(guard) -> None:
+    now = guard.machine.wall()
+    await guard.hear(miss_at(now))
+    await guard.pass_time(3 * round(OWN), returned=((now - TIMEOUT + 0.4 * TIMEOUT, "mesh"),))
+    assert guard.said == ["heartbeat_miss"]
+
+
+async def test_a_beat_proves_nothing_while_another_prometheus_misses_the_service(guard) -> None:
+    now = guard.machine.wall()
+    await guard.hear(miss_at(now))
+    for _ in range(60):
+        await guard.pass_time(1, returned=((now + 2.5, "mesh"),))
+        await guard.pass_time(1, missing=("mesh",))
     assert guard.said == ["heartbeat_miss"]
 
 

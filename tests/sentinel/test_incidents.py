@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healer.sentinel.incidents import Record, fired, heard, resolved, settled, silenced
+from healer.sentinel.incidents import Record, beaten, fired, heard, resolved, settled, silenced
 
 MISSING = Record(missing=True, since=100.0)
 
@@ -201,3 +201,20 @@ def test_the_silence_of_a_miss_is_the_latest_that_was_told() -> None:
     record = fired(fired(Record(), 100.0, 100.0, 70.0), 101.0, 101.0, 70.3)
     assert fired(record, 102.0, 102.0, 70.1).silence == 70.3
     assert fired(record, 102.0, 102.0).silence == 70.3
+
+
+def test_a_beat_after_the_silence_ends_a_miss_at_its_own_instant() -> None:
+    missing = fired(Record(), 100.0, 100.0, 70.0, doubt=15.0)
+    over = beaten(missing, 130.0, doubt=15.0)
+    assert (over.out, over.ended) == (False, 130.0)
+    assert fired(over, 135.0, 135.0, 70.0, doubt=15.0) == over, "told late"
+    assert fired(over, 160.0, 160.0, 130.0, doubt=15.0).out, "the next death"
+
+
+def test_a_beat_proves_no_end_of_a_miss_that_is_not_known_to_be_older() -> None:
+    missing = fired(Record(), 100.0, 100.0, 70.0, doubt=15.0)
+    assert beaten(missing, 84.9, doubt=15.0) == missing
+    again = fired(missing, 170.0, 170.0, 140.0, doubt=15.0)
+    assert beaten(again, 130.0, doubt=15.0) == again, "it has died again since"
+    silent = fired(Record(silence=10.0), 100.0)
+    assert beaten(silent, 130.0, doubt=15.0) == silent, "rules that do not say since when"

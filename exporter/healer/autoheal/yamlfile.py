@@ -101,7 +101,7 @@ def _refuse_surprises(text: str) -> None:
     """Refuse what is dear or dangerous to compose, while it is still a stream of events."""
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else None
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise YamlError("an anchor or alias", "plain values", "Write it out.", line)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

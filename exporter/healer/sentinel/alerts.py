@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from healer.truth.blocks import text_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HEARTBEAT_MISS = "HeartbeatMiss"
 HEALER_MISS = "HealerMiss"
@@ -62,6 +65,7 @@ class Alert:
         interval: Annotation `evaluation_interval_sec`: the time between two evaluations.
         bus: Its label `bus`, or an empty string.
         missing: Annotation `missing` of a Watchdog: the services that are missing, one a line.
+        returned: Annotation `returned` of a Watchdog: the newest beats, and the services that were missing a while ago.
     """
 
     name: str
@@ -75,6 +79,7 @@ class Alert:
     interval: float | None = None
     bus: str = ""
     missing: tuple[str, ...] = ()
+    returned: tuple[tuple[float, str], ...] = ()
 
     @property
     def ignored(self) -> bool:
@@ -169,7 +174,15 @@ def _alert(raw: _Alert) -> Alert:
         interval=_number(raw.annotations, "evaluation_interval_sec"),
         bus=raw.labels.get("bus", ""),
         missing=tuple(raw.annotations.get("missing", "").split("\n")) if name == WATCHDOG else (),
+        returned=tuple(_beats(raw.annotations.get("returned", ""))) if name == WATCHDOG else (),
     )
+
+
+def _beats(lines: str) -> Iterator[tuple[float, str]]:
+    for line in lines.split("\n"):
+        beat, _, svc = line.partition(" ")
+        if (at := number(beat)) is not None and svc:
+            yield at, svc
 
 
 def _epoch(instant: datetime) -> float:

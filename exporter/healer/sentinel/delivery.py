@@ -142,6 +142,20 @@ class Delivery:
                 await self._carry_out(f"svc:{alert.svc}", alert.until(latest), self._heartbeat)
             elif alert.name == alerts.HEALER_MISS:
                 await self._carry_out(self._monitor, alert.until(latest), self._healer)
+        for alert in webhook.alerts:
+            for beat, svc in alert.returned:
+                await self._prove(svc, min(beat, latest))
+
+    async def _prove(self, svc: str, beat: float) -> None:
+        """End the outage of `svc` if this beat came after it began, and nobody says any more that it lasts."""
+        field, service = f"svc:{svc}", self._services.get(svc)
+        if self.ledger is None or service is None:
+            return
+        change = partial(incidents.beaten, beat=beat, doubt=service.timeout / 2)
+        record, now = self.ledger.record(field), self._clock.monotonic()
+        if change(record) == record or self._standing.contested(field, now, self._watchdog.timeout):
+            return
+        await self._apply(field, change, partial(self._returned, svc, beat))
 
     def _note(self, webhook: Webhook) -> None:
         now = self._clock.monotonic()
@@ -248,10 +262,10 @@ class Delivery:
             since = sound_since(field)
             return since and max(since, self._started + (self._standing.repeat or 0.0))
 
-        missing = [
-            field for field, record in ledger.records.items() if record.missing and record.owed is None
-        ]
+        missing = [field for field, record in ledger.records.items() if record.missing]
         for field in self._standing.lapsed(missing, now, self._watchdog.timeout, sound_since):
+            if ledger.record(field).owed is not None:
+                continue
             self._log.warning("nobody says any more that it is missing", svc=field.partition(":")[2])
             at = self._watchdog.beat or self._clock.wall()
             await self._apply(field, partial(incidents.lapsed, at=at), lambda _: None)

@@ -73,7 +73,9 @@ def fired(
     stale = starts_at < record.ended or record.is_about(silence, doubt)
     if stale and seen < record.ended + STILL_SECONDS:
         return record
-    return replace(record, missing=True, since=starts_at, silence=known, owed=None)
+    return replace(
+        record, missing=True, since=starts_at, silence=known if silence is not None else None, owed=None
+    )
 
 
 def resolved(record: Record, ends_at: float, *, proven: bool) -> Record:
@@ -89,6 +91,17 @@ def resolved(record: Record, ends_at: float, *, proven: bool) -> Record:
     if not proven:
         return replace(record, owed=max(record.owed or ends_at, ends_at))
     return replace(record, missing=False, ended=max(record.ended, ends_at), owed=None, lapsed=False)
+
+
+def beaten(record: Record, beat: float, doubt: float) -> Record:
+    """Return the record after it is known that the service beat at `beat`, give or take `doubt` seconds.
+
+    A beat after the silence that the incident is about proves its end, whoever forgot to tell it.
+    """
+    if not record.missing or record.silence is None or record.is_about(beat, doubt):
+        return record
+    ended = max(record.ended, beat, math.nextafter(record.since, math.inf))
+    return replace(record, missing=False, ended=ended, owed=None, lapsed=False)
 
 
 def lapsed(record: Record, at: float) -> Record:

@@ -69,6 +69,10 @@ class Standing:
             if max(at, self._since) < limit and (since := sound_since(field)) is not None and since < limit
         ]
 
+    def contested(self, field: str, now: float, within: float) -> bool:
+        """Return whether somebody may have said within so many seconds that the record `field` is missing."""
+        return now - self._confirmed.get(field, now) < within
+
     def unwatched(self, alert: Alert, now: float) -> None:
         """Note an alert that says that a bus, or one service on it, is not watched."""
         key = (alert.name, alert.bus, alert.svc)
