@@ -102,6 +102,15 @@ class Ledger:
     false_recoveries: list[str] = field(default_factory=list)
     late_recoveries: list[str] = field(default_factory=list)
     heard: list[tuple[float, float]] = field(default_factory=list)
+    deaf: list[tuple[float, float]] = field(default_factory=list)
+
+    def due(self, death: Death) -> float:
+        """Return when the service is missing at the earliest: after its timeout, less what a stamp may be early.
+
+        Whose last beats fell into a trouble, so that nobody heard them, is missing once it was then watched for its warm-up.
+        """
+        unheard = any(begin <= death.since <= end for begin, end in self.deaf)
+        return death.since + (WARMUP if unheard else TIMEOUT) - INTERVAL
 
     def judge(self, fired: dict[str, list[float]], end: float) -> None:
         """Hold the evaluations at which services were called missing against what was true.
@@ -117,7 +126,7 @@ class Ledger:
             deaths.setdefault(death.name, []).append(death)
         for name, instants in fired.items():
             for at in instants:
-                mine = [one for one in deaths.get(name, ()) if one.since + TIMEOUT - INTERVAL <= at]
+                mine = [one for one in deaths.get(name, ()) if self.due(one) <= at]
                 if not mine:
                     self.false_misses.append(f"{name} at {at:.1f}")
                 elif mine[-1].until + 60 < at:
@@ -250,6 +259,7 @@ class Soak:
         lasted = time.time() - begun
         await self._until_heard(60)
         back = time.time() - begun - lasted
+        self.ledger.deaf.append((begun, time.time()))
         await self._collect()
         print(
             f"{time.strftime('%H:%M:%S')} minute {number}: {count.published} published, {count.counted} counted"
