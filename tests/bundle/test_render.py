@@ -157,7 +157,7 @@ def test_a_hundred_services_of_all_speeds_are_valid(servers: Servers, tmp_path: 
         *(
             service(
                 f"s{index:03}",
-                f"bus-{index % 3}",
+                f"bus-{index % 3 if index % 5 < 4 else 0}",  # an hour of silence takes promtool long: one class of it
                 interval=speeds[index % 5][0],
                 timeout=speeds[index % 5][1],
             )
