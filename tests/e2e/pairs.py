@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from healer.bundle import Settings, render, write
 from healer.demo.events import Events
+from healer.runtime.tasks import end
 from healer.stack import stack
 from healer.truth.load import parse
 
@@ -126,7 +127,7 @@ async def pairs(
         await events.start()
         running.push_async_callback(events.stop)
         task = asyncio.create_task(world.beat())
-        running.callback(task.cancel)
+        running.push_async_callback(end, [task])
         for server in made.values():
             running.push_async_callback(server.kill)
             await server.start()

@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 from tests.beats.proxy import Proxy
 
 from healer.bundle import Settings, render, write
+from healer.runtime.tasks import end
 from healer.stack import stack
 from healer.truth.load import parse
 
@@ -242,7 +243,7 @@ async def trouble(
             await prometheus.start()
             await prometheus.wait_ready()
             beats = asyncio.create_task(world.beat())
-            running.callback(beats.cancel)
+            running.push_async_callback(end, [beats])
             await world.settle()
             return world
 

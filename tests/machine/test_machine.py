@@ -22,6 +22,7 @@ from tests.dashboards.conftest import TIMES, USUAL, asked
 from tests.systemd.manager import Systemd, systemd
 
 from healer.bundle import Settings, render, write
+from healer.runtime.tasks import end
 from healer.stack import stack
 from healer.stack.probes import http_ok
 from healer.stack.process import Command
@@ -211,7 +212,7 @@ async def machine(inside: Systemd, servers, ports, tmp_path: Path) -> Any:
             await part.wait_ready()
         yield found
     finally:
-        living.cancel()
+        await end([living])
         for part in parts:
             await part.kill()
 

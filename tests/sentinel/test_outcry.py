@@ -18,6 +18,8 @@ from aiohttp import ClientError
 from tests.patience import stopwatch, until
 from tests.receivers import endpoint, mail_server, secret
 
+from healer.runtime.tasks import end
+
 from .conftest import alert, seed, watchdog
 
 OWN = 3.0
@@ -72,7 +74,7 @@ async def heart():
     made = Heart()
     task = asyncio.create_task(made.run())
     yield made
-    task.cancel()
+    await end([task])
 
 
 async def started(redis_server, sentinel, heart, env, count: int = 1):

@@ -11,6 +11,7 @@ import pytest
 import redis.asyncio
 import structlog
 
+from healer.runtime.tasks import end
 from healer.truth.follow import MOST_LOGGED, Follower
 from healer.truth.store import Location
 
@@ -123,7 +124,7 @@ async def test_a_slow_reload_does_not_put_an_old_truth_over_a_newer_one(server, 
     slow.go_on.set()
     assert await reload is None
     await one.look()
-    following.cancel()
+    await end([following])
     assert one.adopted == [["old"], ["new"]]
 
 
@@ -138,7 +139,7 @@ async def test_a_reload_while_redis_is_away_is_made_good_once_the_document_is_re
     await one.store(document("a"))
     following = asyncio.create_task(one.follower.run())
     await one.look()
-    following.cancel()
+    await end([following])
     assert one.judged == [True, False, True]
     assert one.adopted == [["a"]]
 
@@ -155,7 +156,7 @@ async def test_redis_coming_back_does_not_make_a_refused_document_good(server, d
     await one.store("{")
     following = asyncio.create_task(one.follower.run())
     await one.look()
-    following.cancel()
+    await end([following])
     assert one.judged == [True, False, False, False]
 
 
