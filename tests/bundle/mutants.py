@@ -25,6 +25,7 @@ SILENT = "svc:heartbeat_silent_since_timestamp_seconds:latched"
 WATCHED = "svc:heartbeat_watched_timestamp_seconds:max"
 ALIVE = "healer:heartbeat_alive_timestamp_seconds:max"
 MISSING = "svc:heartbeat_missing:bool"
+RETURNED = "svc:heartbeat_returned_timestamp_seconds"
 WATCHING = "svc:heartbeat_watching:bool"
 ABOUT_MISSES = frozenset({AGE, WITNESS, OBSERVED, SEEN, WATCHED_SINCE, SILENT, "HeartbeatMiss"})
 
@@ -134,8 +135,15 @@ MUTANTS = (
     # ---- the longest watch
     Mutant("the shortest watch", WATCHED_SINCE, "^min by", "max by"),
     Mutant("a watch that is none", WATCHED_SINCE, r"\} > 0", "} >= 0"),
-    Mutant("a watch on any bus", WATCHED_SINCE, rf'({WATCH}\{{)bus="[^"]*",', r"\1"),
-    _removed("the watcher's testimony", WATCHED_SINCE, rf" and on \(job, instance, bus\) {WITNESS}"),
+    Mutant(
+        "a watch on any bus",
+        WATCHED_SINCE,
+        rf'({WATCH}\{{)bus="[^"]*",(.*? {WITNESS})\{{[^}}]*\}}',
+        r"\1\2",
+    ),
+    _removed(
+        "the watcher's testimony", WATCHED_SINCE, rf" and on \(job, instance, bus\) {WITNESS}\{{[^}}]*\}}"
+    ),
     # ---- the latch
     _removed("the latch", SILENT, FIRST),
     Mutant(
@@ -183,6 +191,8 @@ MUTANTS = (
         r" and timestamp\(\S+\) >= scalar\(\S+ - \d+",
     ),
     Mutant("always missing", MISSING, r"or on \(svc\) 0 \*", "or on (svc) 1 *"),
+    _removed("not being missing", RETURNED, rf" and on \(svc\) {MISSING} == 0"),
+    Mutant("returned for five minutes", RETURNED, "15m", "5m"),
     Mutant(
         "watched in its warm-up", WATCHING, r" \+ on \(svc\) group_left \(\) max by \(svc\) \([^)]*\)", ""
     ),

@@ -64,7 +64,8 @@ def test_the_watchdog_proves_a_return_by_a_beat_for_a_quarter_of_an_hour(
 ) -> None:
     line = timeline(end=1200)
     line.service("rss_agg", watch=1, seen=lambda now: 60.0 if now < 200 else now, replica="a")
-    line.service("rss_agg", watch=1, seen=60, replica="b")
+    # Another replica's stamp of the last beat, which is no newer one.
+    line.service("rss_agg", watch=1, seen=lambda now: 60.0 if now < 150 else 60.4, replica="b")
     returned = "svc:heartbeat_returned_timestamp_seconds"
     for at in (190, 1100):
         line.expect(at, returned, {})

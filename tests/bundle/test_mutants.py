@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import promql_parser
 import pytest
 from tests.bundle.conftest import EXAMPLE
 from tests.bundle.mutants import MUTANTS, Mutant, MutationError
@@ -14,7 +17,12 @@ from healer.bundle import Settings, render
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what.replace(" ", "-"))
 def test_a_mutant_changes_the_rules_in_exactly_one_place(mutant: Mutant) -> None:
-    mutant.apply(render(EXAMPLE, Settings())[RULES])
+    changed = json.loads(mutant.apply(render(EXAMPLE, Settings())[RULES]))
+    for rule in (rule for group in changed["groups"] for rule in group["rules"]):
+        if mutant.rule in {rule.get("alert"), rule.get("record")}:
+            promql_parser.parse(
+                rule["expr"]
+            )  # a fault that Prometheus cannot load is caught by no test of ours
 
 
 @pytest.mark.parametrize("pace", [BRISK, USUAL, SLOW], ids=lambda pace: pace.name)
