@@ -357,7 +357,7 @@ class Soak:
         self.ledger.judge(fired, time.time() - 2 * TURN)
         ledger, whole = self.ledger, [count for count in self.counts if count.whole]
         late = [one for one in self.memory if one[0] > self.begun + seconds / 6]
-        slope = statistics.linear_regression(*zip(*late, strict=True)).slope if len(late) > 2 else 0.0
+        latest = [one for one in self.memory if one[0] > self.begun + seconds / 2]
         noticed = [one.noticed - one.since - TIMEOUT for one in ledger.deaths if one.noticed is not None]
         return {
             "seconds": round(seconds), "load": round(os.getloadavg()[2], 1), "channels": len(self.names), "beats_per_second": round(sent / seconds),
@@ -369,11 +369,19 @@ class Soak:
             "late_recoveries": ledger.late_recoveries,
             "noticed_after_timeout_seconds_p50": round(percentile(noticed or [0.0], 0.5), 1),
             "evaluations": len({at for instants in self.fired.values() for at in instants}),
-            "memory_mb": round(late[-1][1] / 1e6, 1), "memory_mb_per_hour": round(slope * 3600 / 1e6, 3),
+            "memory_mb": round(late[-1][1] / 1e6, 1), "memory_mb_per_hour": growth(late),
+            "memory_mb_per_hour_second_half": growth(latest),
             "publish_to_board_ms_p50": round(1e3 * percentile(self.skews, 0.5), 1),
             "publish_to_board_ms_p99": round(1e3 * percentile(self.skews, 0.99), 1),
             **{f"cores_{name}": round(share, 3) for name, share in cpu.items()},
         }  # fmt: skip
+
+
+def growth(memory: Sequence[tuple[float, int]]) -> float:
+    """Return the MB an hour by which bytes at instants change, by a line through them."""
+    if len(memory) < 3:
+        return 0.0
+    return round(statistics.linear_regression(*zip(*memory, strict=True)).slope * 3600 / 1e6, 1)
 
 
 def sound(figures: dict[str, Any]) -> bool:
@@ -394,7 +402,8 @@ of {load} in all.
   {late_recoveries} recoveries late by a minute. {deaths} deaths, {noticed} noticed; {unnoticed} not although there was the time.
 - {published:,} beats delivered between the troubles, {counted:,} counted, {gaps} gaps. {void_windows} of {troubles} such
   times do not count, because the bus was lost in them: the exporter got too little of the machine.
-- The exporter's memory is {memory_mb} MB and changes by {memory_mb_per_hour} MB an hour, by a line through all but the first sixth.
+- The exporter's memory is {memory_mb} MB and changes by {memory_mb_per_hour} MB an hour, by a line through all but the first sixth; by
+  {memory_mb_per_hour_second_half} in the second half.
 - Shares of a core: exporter {cores_exporter}, Prometheus {cores_prometheus}, publisher and proxy {cores_publisher_and_proxy}.
 
 `make soak` does it again.

@@ -33,6 +33,17 @@ def test_a_miss_before_the_timeout_is_false(at: float) -> None:
     assert judged({"a": [at]}, Death("a", 100.0)).false_misses == [f"a at {at:.1f}"]
 
 
+def test_whose_last_beats_nobody_could_hear_is_missing_after_the_warm_up_and_not_before() -> None:
+    for deaf, at, false in (
+        ((90.0, 105.0), 100.0 + WARMUP, []),
+        ((90.0, 105.0), 100.0 + WARMUP - 5, [f"a at {100.0 + WARMUP - 5:.1f}"]),
+        ((50.0, 90.0), 100.0 + WARMUP, [f"a at {100.0 + WARMUP:.1f}"]),
+    ):
+        ledger = Ledger([Death("a", 100.0)], deaf=[deaf])
+        ledger.judge({"a": [at]}, 1000.0)
+        assert ledger.false_misses == false
+
+
 def test_a_miss_of_who_never_died_is_false() -> None:
     assert judged({"b": [500.0]}).false_misses == ["b at 500.0"]
 
