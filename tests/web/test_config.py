@@ -153,7 +153,10 @@ def test_tls_that_cannot_be_had_says_what_is_wrong(site, settings, said) -> None
         (f"basic_auth_users:\n  'a:b': {HASH}\n", "a name without a colon"),
         ("rate_limit:\n  burst: 1\n", "rate_limit: found a setting of other servers"),
         ("\x00", "the file: found"),
-        ("[" * 900 + "]" * 900, "the file: found levels without end"),
+        (
+            "[" * 900 + "]" * 900,
+            "the file: found levels without end, expected a configuration. Is it the right file?",
+        ),
     ],
 )
 def test_documents_that_are_none_say_where(site, text, said) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from healer.truth.model import warmup_seconds
+
 if TYPE_CHECKING:
     from healer.demo.events import Heard
 
@@ -17,10 +19,6 @@ CONTRACT: dict[str, dict[str, type]] = {
 
 CLOCK_SECONDS = 5.0
 """How far `ts`, in whole seconds, may be from the arrival on a busy machine; a wrong clock is further off."""
-
-
-WARMUP_SHARE = 0.75
-"""A service never heard is missing after its warm-up, which is at least this share of its timeout."""
 
 
 def faults(event: Heard, *, never_heard: bool = False) -> list[str]:
@@ -45,7 +43,8 @@ def faults(event: Heard, *, never_heard: bool = False) -> list[str]:
         wrong.append(f"ts is {event.message['ts']}, but it came at {event.at:.1f}")
     if not wrong and "late_sec" in expected:
         late, timeout = event.message["late_sec"], event.message["timeout_sec"]
-        least, name = (WARMUP_SHARE * timeout, "the warm-up of ") if never_heard else (timeout, "")
+        # Such a service is missing after its warm-up, which the event does not tell: the shortest of that timeout.
+        least, name = (warmup_seconds(0.0, timeout), "the warm-up of ") if never_heard else (timeout, "")
         if late < least:
             wrong.append(f"late_sec {late} is below {name}timeout_sec {timeout}")
     return wrong

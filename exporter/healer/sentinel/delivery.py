@@ -151,9 +151,12 @@ class Delivery:
         field, service = f"svc:{svc}", self._services.get(svc)
         if self.ledger is None or service is None:
             return
+        record = self.ledger.record(field)
+        if not record.missing:  # nearly always, and a Watchdog may name thousands
+            return
         change = partial(incidents.beaten, beat=beat, doubt=service.timeout / 2)
-        record, now = self.ledger.record(field), self._clock.monotonic()
-        if change(record) == record or self._standing.contested(field, now, self._watchdog.timeout):
+        contested = self._standing.contested(field, self._clock.monotonic(), self._watchdog.timeout)
+        if contested or change(record) == record:
             return
         await self._apply(field, change, partial(self._returned, svc, beat))
 

@@ -165,7 +165,9 @@ def compose(text: bytes, notes: Notes) -> Block:
         notes.problems.append(Problem("the file", error.problem or "an error", "YAML", line=line))
         return Block(None, (), notes)
     except RecursionError:
-        notes.problems.append(Problem("the file", "levels without end", "a configuration"))
+        notes.problems.append(
+            Problem("the file", "levels without end", "a configuration", "Is it the right file?")
+        )
         return Block(None, (), notes)
     except (yaml.YAMLError, UnicodeDecodeError):
         notes.problems.append(Problem("the file", "bytes that are no text", "YAML in UTF-8"))
