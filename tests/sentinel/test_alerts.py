@@ -46,7 +46,7 @@ def test_a_watchdog_names_who_is_missing_and_when_who_returned_beat() -> None:
     raw["annotations"] |= {"missing": "mesh\nvigil\n", "returned": "1762433455.125 rss agg\nsoon mesh\n7\n\n"}
     found = only(webhook(raw))
     assert found.missing == ("mesh", "vigil", "")
-    assert found.returned == ((1762433455.125, "rss agg"),)
+    assert list(found.beats()) == [(1762433455.125, "rss agg")]
 
 
 @pytest.mark.parametrize("svc", ["", "x" * 257, "line\nbreak", "\x00"])

@@ -34,6 +34,11 @@ QUIET = 60
 """Seconds without a fault after which the world and what was said of it have to agree."""
 
 
+def beat_of_mesh(at: float) -> str:
+    """What a Watchdog says of a service that returned."""
+    return f"{at:.3f} mesh\n"
+
+
 class Memory:
     """The ledger's promise, kept in a dictionary; that the real one keeps it is test_ledger's business."""
 
@@ -132,7 +137,7 @@ class World:
                 self.known = None
                 messages.append(self.end(self.fired, now))
         missing = () if self.begun is None else ("mesh",)
-        returned = ((self.last_beat, "mesh"),) if self.returned and not missing else ()
+        returned = beat_of_mesh(self.last_beat) if self.returned and not missing else ""
         beat = Alert(WATCHDOG, True, "", 0.0, 0.0, evaluated=now, missing=missing, returned=returned)
         return [beat, *messages]
 
@@ -238,7 +243,7 @@ class Guard:
         seconds: int,
         *also: Alert,
         missing: tuple[str, ...] = (),
-        returned: tuple[tuple[float, str], ...] = (),
+        returned: str = "",
     ) -> None:
         """Let time pass, with a Watchdog that names what is `missing` or `returned` and a tick each second."""
         for _ in range(seconds):
@@ -346,7 +351,7 @@ async def test_a_beat_proves_a_return_that_nobody_told_while_the_pipeline_is_nev
     now = guard.machine.wall()
     await guard.hear(miss_at(now))
     trouble = Alert("HeartbeatBusDown", True, "", 0.0, 0.0, bus="bus")
-    beat = ((now + 2.5, "mesh"),)
+    beat = beat_of_mesh(now + 2.5)
     await guard.pass_time(round(OWN) - 1, trouble, returned=beat)
     assert guard.said == ["heartbeat_miss"], "it was called missing less than a Watchdog's timeout ago"
     await guard.pass_time(1, trouble, returned=beat)
@@ -359,14 +364,14 @@ async def test_a_beat_proves_an_end_that_was_owed(guard) -> None:
     now = guard.machine.wall()
     await guard.hear(miss_at(now))
     await guard.hear(Alert(HEARTBEAT_MISS, False, "mesh", now, now + 12.0))
-    await guard.pass_time(round(OWN) + 1, returned=((now + 2.5, "mesh"),))
+    await guard.pass_time(round(OWN) + 1, returned=beat_of_mesh(now + 2.5))
     assert guard.said == ["heartbeat_miss", "heartbeat_ok"]
 
 
 async def test_the_last_beat_of_the_dead_by_another_clock_proves_nothing(guard) -> None:
     now = guard.machine.wall()
     await guard.hear(miss_at(now))
-    await guard.pass_time(3 * round(OWN), returned=((now - TIMEOUT + 0.4 * TIMEOUT, "mesh"),))
+    await guard.pass_time(3 * round(OWN), returned=beat_of_mesh(now - TIMEOUT + 0.4 * TIMEOUT))
     assert guard.said == ["heartbeat_miss"]
 
 
@@ -374,7 +379,7 @@ async def test_a_beat_proves_nothing_while_another_prometheus_misses_the_service
     now = guard.machine.wall()
     await guard.hear(miss_at(now))
     for _ in range(60):
-        await guard.pass_time(1, returned=((now + 2.5, "mesh"),))
+        await guard.pass_time(1, returned=beat_of_mesh(now + 2.5))
         await guard.pass_time(1, missing=("mesh",))
     assert guard.said == ["heartbeat_miss"]
 

@@ -65,7 +65,7 @@ class Alert:
         interval: Annotation `evaluation_interval_sec`: the time between two evaluations.
         bus: Its label `bus`, or an empty string.
         missing: Annotation `missing` of a Watchdog: the services that are missing, one a line.
-        returned: Annotation `returned` of a Watchdog: the newest beats, and the services that were missing a while ago.
+        returned: Annotation `returned` of a Watchdog: see `beats`.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Alert:
     interval: float | None = None
     bus: str = ""
     missing: tuple[str, ...] = ()
-    returned: tuple[tuple[float, str], ...] = ()
+    returned: str = ""
 
     @property
     def ignored(self) -> bool:
@@ -108,6 +108,13 @@ class Alert:
         same of what ends a miss.
         """
         return (self.timeout or 0.0) / 2
+
+    def beats(self) -> Iterator[tuple[float, str]]:
+        """Yield the newest beat and the name of each service that was missing a while ago; read while it is iterated."""
+        for line in self.returned.split("\n"):
+            beat, _, svc = line.partition(" ")
+            if (at := number(beat)) is not None and svc:
+                yield at, svc
 
     def until(self, latest: float) -> Alert:
         """Return the alert, moved back in time if it would begin or end after `latest`."""
@@ -174,15 +181,8 @@ def _alert(raw: _Alert) -> Alert:
         interval=_number(raw.annotations, "evaluation_interval_sec"),
         bus=raw.labels.get("bus", ""),
         missing=tuple(raw.annotations.get("missing", "").split("\n")) if name == WATCHDOG else (),
-        returned=tuple(_beats(raw.annotations.get("returned", ""))) if name == WATCHDOG else (),
+        returned=raw.annotations.get("returned", "") if name == WATCHDOG else "",
     )
-
-
-def _beats(lines: str) -> Iterator[tuple[float, str]]:
-    for line in lines.split("\n"):
-        beat, _, svc = line.partition(" ")
-        if (at := number(beat)) is not None and svc:
-            yield at, svc
 
 
 def _epoch(instant: datetime) -> float:

@@ -40,7 +40,7 @@ AHEAD_SECONDS = 10.0
 """An alert's times this far ahead of both the clock and the Watchdog are wrong: they would hide what comes next."""
 
 SLICE = 1000
-"""So many names of a Watchdog are looked at before other work has its turn: two milliseconds."""
+"""So many names of a Watchdog are looked at before other work has its turn: some milliseconds."""
 
 AT_ONCE = 8
 """How many alerts of webhooks are carried out at the same time; a whole site may die at once."""
@@ -146,10 +146,13 @@ class Delivery:
             elif alert.name == alerts.HEALER_MISS:
                 await self._carry_out(self._monitor, alert.until(latest), self._healer)
         for alert in webhook.alerts:
-            for number, (beat, svc) in enumerate(alert.returned, 1):
-                await self._prove(svc, min(beat, latest))
-                if number % SLICE == 0:
-                    await asyncio.sleep(0)
+            await self._hear_returned(alert, latest)
+
+    async def _hear_returned(self, watchdog: Alert, latest: float) -> None:
+        for number, (beat, svc) in enumerate(watchdog.beats(), 1):
+            await self._prove(svc, min(beat, latest))
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
 
     async def _prove(self, svc: str, beat: float) -> None:
         """End the outage of `svc` if this beat came after it began, and nobody says any more that it lasts."""
