@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from tests.bundle.replay import Replay
 from tests.bundle.world import BRISK, SLOW, USUAL, Pace, World
-from tests.bundle.worlds import told, worlds
+from tests.bundle.worlds import WORLDS, told, worlds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from healer.stack.servers import Servers
-
-WORLDS = int(os.environ.get("HEALER_TEST_WORLDS", "300"))
-"""How many different worlds are replayed, at least: the first of those of `make test-worlds`."""
 
 BATCH = 60
 """Worlds in one run of promtool, whose start costs as much as several worlds."""

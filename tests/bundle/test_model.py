@@ -10,11 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.bundle.replay import judged
 from tests.bundle.world import BRISK, DAWN, RECONNECT, SLOW, USUAL, Life, Pace, Span, World
-from tests.bundle.worlds import told, unasked, worlds
+from tests.bundle.worlds import WORLDS, told, unasked, worlds
 
 PACES = pytest.mark.parametrize("pace", [BRISK, USUAL, SLOW], ids=lambda pace: pace.name)
 thorough = settings(
-    max_examples=150, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=min(150, WORLDS // 2),
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 
 

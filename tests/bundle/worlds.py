@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tests.bundle.replay import Difference
+
+WORLDS = int(os.environ.get("HEALER_TEST_WORLDS", "150"))
+"""How many different worlds the rules are replayed in, at least; `make test-worlds` has more."""
 
 STEPS = (3.0, 8.0, 25.0, 3600.0, -3.0, -25.0, -40.0)
 """Within what clocks may differ, beyond it, beyond a timeout, and absurd; back by no more than a world is old."""

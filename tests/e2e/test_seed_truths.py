@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from healer.bundle import Settings
 from healer.demo.story import Story
 from healer.demo.world import World
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from healer.stack.servers import Servers
 
 GOOD = Path(__file__).parents[1] / "truth" / "corpus" / "good"
+
+
+PACE = Settings(scrape_interval=2.0, evaluation_interval=2.0, resend_delay=3.0, group_interval=2.0)
+"""Fast enough for those timeouts."""
 
 
 class Nobody:
@@ -33,7 +38,7 @@ class Nobody:
 
 async def story_of(servers: Servers, name: str, directory: Path) -> tuple[str, list[str]]:
     document = json.loads((GOOD / name).read_text())
-    async with World.start(servers, document, directory) as world:
+    async with World.start(servers, document, directory, pace=PACE) as world:
         verdict = await Story(world, "rss_agg").tell(Nobody())
         return verdict.failure, [event.type for event in world.events.all]
 

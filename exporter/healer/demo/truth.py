@@ -6,7 +6,7 @@ from typing import Any
 
 INTERVAL = 1.0
 TIMEOUT = 3.0
-MONITOR_TIMEOUT = 4.0
+MONITOR_TIMEOUT = 5.0
 
 SERVICES = {
     "rss_agg": "system-redis",

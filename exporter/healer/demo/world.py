@@ -32,11 +32,14 @@ if TYPE_CHECKING:
     from healer.stack.servers import Servers
     from healer.truth.model import Service
 
-BRISK = Settings(scrape_interval=0.5, evaluation_interval=0.5, resend_delay=1.0, group_interval=1.0)
-"""A pipeline that turns fast enough for timeouts of seconds."""
+BRISK = Settings(scrape_interval=0.5, evaluation_interval=0.5, resend_delay=0.75, group_interval=1.0)
+"""A pipeline that turns fast enough for timeouts of seconds.
+
+Prometheus sends again at the first evaluation after the delay: each second.
+"""
 
 SETTLE_SECONDS = 60.0
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.25
 
 STATES = {0.0: "beating", 1.0: "not watched", 2.0: "missing"}
 
