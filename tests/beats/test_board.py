@@ -53,7 +53,7 @@ def test_a_beat_that_names_another_service_is_none() -> None:
     assert slot.hear(b'{"svc":"massive","i":1}', 100.0, WALL) is Invalid.OTHER_SERVICE
     assert slot.hear(b'{"service":"massive"}', 100.0, WALL) is Invalid.OTHER_SERVICE
     assert slot.hear(b"[]", 100.0, WALL) is Invalid.NOT_AN_OBJECT
-    assert (slot.last, slot.beats, slot.counter) == (None, 0, None)
+    assert (slot.last, slot.beats, slot.expected) == (None, 0, None)
     assert slot.invalid == {Invalid.OTHER_SERVICE: 2, Invalid.NOT_AN_OBJECT: 1}
 
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import time
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.exceptions import InvalidResponse, RedisError
 from tests.patience import stopwatch, until
 
-from healer.beats.cadence import cadence
-from healer.beats.decode import Invalid
-from healer.truth.model import Service
+from healer.beats.board import Slot
+from healer.beats.bus import BusListener
+from healer.beats.cadence import Cadence, cadence
+from healer.beats.decode import MAX_BYTES, Invalid
+from healer.beats.pulse import Identity
+from healer.runtime.clock import SystemClock
+from healer.truth.model import Bus, Service
 
 from .conftest import service
 from .proxy import Proxy
+
+WALL = 1_762_433_458.0
 
 
 async def publish(url: str, channel: str, *payloads: bytes | str) -> None:
@@ -280,3 +289,34 @@ async def test_after_a_stall_of_ours_it_is_down_before_anybody_looked(redis_serv
     time.sleep(1.0)  # noqa: ASYNC251  # the event loop stands still, and a scrape comes first afterwards
     assert not ears.listener.up
     await until(lambda: ears.listener.up)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "svc": st.sampled_from(["mesh", "mesh", "mesh", "massive", None, 5]),
+                    "service": st.sampled_from(["mesh", "massive"]),
+                    "i": st.one_of(st.integers(0, 4), st.sampled_from([None, "2", 1.5, -1, 2**64, 10**400])),
+                    "ts": st.sampled_from([WALL, None, "now"]),
+                },
+            ).map(lambda beat: json.dumps(beat).encode()),
+            st.integers(0, 6).map(lambda i: b'{"svc":"mesh","i":%d,"ts":1762433458}' % i),
+            st.sampled_from([b"", b"[]", b"\xff", b"{" + b" " * MAX_BYTES + b"}"]),
+        ),
+        max_size=12,
+    )
+)
+def test_beats_that_stream_in_are_heard_as_each_by_itself(payloads: list[bytes]) -> None:
+    mesh = service("mesh")
+    listener = BusListener(Bus("test", "redis://127.0.0.1"), Identity("healer", "own", "r"), SystemClock())
+    streamed, single = Slot(mesh), Slot(mesh)
+    listener.assign({mesh.channel: streamed}, Cadence(1.0, 2.0))
+    listener._take(([b"message", b"mesh:heartbeat", each] for each in payloads), 100.0, WALL + 2)
+    for each in payloads:
+        single.hear(each, 100.0, WALL + 2)
+    assert [getattr(streamed, name) for name in Slot.__slots__] == [
+        getattr(single, name) for name in Slot.__slots__
+    ]

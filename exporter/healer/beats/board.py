@@ -32,12 +32,13 @@ class Slot:
         restarts: Times that `i` went back.
         skew: Receipt minus the publisher's `ts` of the newest beat that had one, in seconds, or None.
         present: Whether the file that is its heartbeat is there; None where there is no file, or nobody can tell.
+        expected: The `i` after that of its newest beat which had one, or None before the first.
         invalid: Messages that were no beat, by reason.
     """
 
     __slots__ = (
         "beats",
-        "counter",
+        "expected",
         "invalid",
         "last",
         "lost",
@@ -59,7 +60,7 @@ class Slot:
         self.restarts = 0
         self.skew: float | None = None
         self.present: bool | None = None
-        self.counter: int | None = None
+        self.expected: int | None = None
         self.invalid: dict[Invalid, int] = {}
 
     def listen(self, now: float) -> None:
@@ -81,6 +82,10 @@ class Slot:
             if not isinstance(read, Beat):
                 return self._refuse(read)
             beat = read
+        return self.take(beat, now, wall)
+
+    def take(self, beat: Beat, now: float, wall: float) -> Invalid | None:
+        """Take in a message that has been decoded, as `hear` does."""
         if beat.svc != self.name:
             svc = beat.svc if beat.svc is not None else beat.service
             if svc is not None and svc != self.name:
@@ -89,12 +94,10 @@ class Slot:
         self.beats += 1
         if beat.ts is not None:
             self.skew = wall - beat.ts
-        i = beat.i
-        if i is not None:
-            # Nearly always the next number: nothing to look into.
-            if self.counter is not None and i != self.counter + 1:
-                self._note_jump(i - self.counter)
-            self.counter = i
+        if beat.i is not None:
+            if self.expected is not None and beat.i != self.expected:
+                self._note_jump(beat.i + 1 - self.expected)
+            self.expected = beat.i + 1
         return None
 
     def hear_anything(self, payload: bytes, now: float, wall: float) -> Invalid | None:

@@ -17,6 +17,7 @@ from redis.backoff import EqualJitterBackoff
 from redis.exceptions import RedisError
 
 from healer.beats.cadence import Cadence
+from healer.beats.decode import MALFORMED, MAX_BYTES, exact
 from healer.beats.faults import DeafError, Faults, MovedError
 from healer.beats.keys import KeyPoll
 from healer.beats.pulse import Loopback, Pulse
@@ -114,6 +115,7 @@ class BusListener:
         self._slots: dict[str, Slot] = {}
         self._keys: dict[str, Slot] = {}
         self._sinks: dict[bytes, Slot | Loopback] = {}
+        self._carried: dict[bytes, Slot] = {}
         self._cadence = Cadence(1.0, 2.0)
         self._steer = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -147,8 +149,12 @@ class BusListener:
         self._slots = dict(slots)
         self._keys = {name: slot for name, slot in slots.items() if slot.service.source is Source.KEY}
         own = self.identity.channel
-        self._sinks = {channel.encode(): slot for channel, slot in slots.items() if channel not in self._keys}
-        self._sinks[own.encode()] = Loopback(self._prove, slots.get(own))
+        self._carried = {
+            channel.encode(): slot
+            for channel, slot in slots.items()
+            if channel not in self._keys and channel != own
+        }
+        self._sinks = {**self._carried, own.encode(): Loopback(self._prove, slots.get(own))}
         if cadence.deaf_after < self._cadence.deaf_after:
             # The beat under way keeps the old, slower rhythm: only the next can be late by the new one.
             now = self._clock.monotonic()
@@ -229,23 +235,49 @@ class BusListener:
                 await asyncio.sleep(0)
 
     def _take(self, replies: Iterator[Any], now: float, wall: float) -> None:
-        sinks, message = self._sinks, self._dialect.message
+        """Carry out `replies`. The beat that follows the one before costs no call: this is the hottest loop there is."""
+        carried, message = self._carried, self._dialect.message
         for reply in replies:
             try:
                 kind, channel, payload = reply
-                sink = sinks.get(channel)
+                slot = carried.get(channel)
             except (TypeError, ValueError):
                 raise strange(reply) from None
-            if sink is None:
+            if slot is None or kind != message:
+                self._attend(kind, channel, payload, now, wall)
                 continue
-            if kind == message and type(payload) is bytes:
-                reason = sink.hear(payload, now, wall)
-                if reason is not None:
-                    self._complain(channel, reason, len(payload))
-            elif kind == self._dialect.subscribed:
-                sink.listen(now)
-            elif kind == self._dialect.unsubscribed and self._dialect is SHARDED:
-                raise MovedError(f"the shard gave up {channel.decode(errors='replace')}")
+            try:
+                beat = exact(payload) if len(payload) <= MAX_BYTES else None
+            except MALFORMED:
+                beat = None
+            except TypeError:
+                continue  # a message without a payload
+            if beat is None:
+                reason = slot.hear(payload, now, wall)
+            elif (i := beat.i) is None or i != slot.expected or beat.ts is None or beat.svc != slot.name:
+                reason = slot.take(beat, now, wall)
+            else:  # what `Slot.take` does with it
+                slot.last = now
+                slot.beats += 1
+                slot.skew = wall - beat.ts
+                slot.expected = i + 1
+                continue
+            if reason is not None:
+                self._complain(channel, reason, len(payload))
+
+    def _attend(self, kind: Any, channel: bytes, payload: Any, now: float, wall: float) -> None:
+        """Carry out a reply that is no service's beat."""
+        sink = self._sinks.get(channel)
+        if sink is None:
+            return
+        if kind == self._dialect.message and type(payload) is bytes:
+            reason = sink.hear(payload, now, wall)
+            if reason is not None:
+                self._complain(channel, reason, len(payload))
+        elif kind == self._dialect.subscribed:
+            sink.listen(now)
+        elif kind == self._dialect.unsubscribed and self._dialect is SHARDED:
+            raise MovedError(f"the shard gave up {channel.decode(errors='replace')}")
 
     def _complain(self, channel: bytes, reason: Invalid, size: int) -> None:
         held = self._throttle.admit("invalid")
@@ -331,7 +363,7 @@ class BusListener:
     def let_go(self) -> None:
         """Leave the slots to another listener: whatever this one still does touches them no more."""
         self.close_eyes()
-        self._slots, self._sinks, self._keys = {}, {}, {}
+        self._slots, self._sinks, self._carried, self._keys = {}, {}, {}, {}
 
     def close_eyes(self) -> None:
         """Show the bus as down and nothing on it as watched."""
