@@ -96,3 +96,14 @@ def test_more_services_than_a_slice() -> None:
 
 def test_no_service_at_all() -> None:
     assert_same([])
+
+
+def test_a_scrape_looks_at_the_services_slice_by_slice_and_another_may_be_under_way() -> None:
+    seen: list[Slot] = []
+    many = [slot(f"svc{number}") for number in range(2 * SLICE + 1)]
+    columns = Columns(seen.append(one) or one for one in many)
+    alone = [*Columns(many).render(MOMENT, openmetrics=False)]
+    first, second = (columns.render(MOMENT, openmetrics=False) for _ in "12")
+    assert ([next(first), next(first)], len(seen)) == (alone[:2], SLICE)
+    assert [piece for pair in zip(second, first, strict=False) for piece in pair][::2] == alone[:-2]
+    assert len(seen) == len(many)

@@ -8,6 +8,7 @@ bytes are those that prometheus_client would have made.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -16,7 +17,7 @@ from prometheus_client.utils import floatToGoString
 from healer.exporter.families import FAMILIES, INVALID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from healer.beats.board import Slot
     from healer.exporter.families import Family, Moment
@@ -39,21 +40,30 @@ _encode = msgspec.json.Encoder().encode
 class Columns:
     """The rendered labels of one board's slots, ready to be filled with values."""
 
-    def __init__(self, slots: Sequence[Slot]) -> None:
-        self._slices = [slots[start : start + SLICE] for start in range(0, len(slots), SLICE)]
-        # Made when first shown: those of all services at once would be a tenth of a second at a hundred thousand.
-        self._labels: list[list[bytes]] = [[] for _ in self._slices]
+    def __init__(self, slots: Iterable[Slot]) -> None:
+        """Prepare to render `slots`, which are first looked at while they are: all at once would hold up the event loop."""
+        self._rest = iter(slots)
+        self._slices: list[tuple[list[Slot], list[bytes]]] = []
 
     def render(self, moment: Moment, *, openmetrics: bool) -> Iterator[bytes]:
-        """Yield the exposition of every family, a slice at a time."""
+        """Yield the exposition of every family, a slice at a time; several may be under way."""
         for family in FAMILIES:
             yield _header(family, openmetrics=openmetrics)
-            for number, slots in enumerate(self._slices):
-                labels = self._labels[number] = self._labels[number] or [_labels(slot) for slot in slots]
+            for slots, labels in self._each():
                 yield _lines(family.sample.encode(), labels, family.column(slots, moment))
         yield _header(INVALID, openmetrics=openmetrics)
-        for slots in self._slices:
+        for slots, _ in self._each():
             yield b"".join(_invalid(slot) for slot in slots if slot.invalid)
+
+    def _each(self) -> Iterator[tuple[list[Slot], list[bytes]]]:
+        """Yield the slots and their labels, `SLICE` of each at a time."""
+        for number in itertools.count():
+            if number == len(self._slices):
+                slots = list(itertools.islice(self._rest, SLICE))
+                if not slots:
+                    return
+                self._slices.append((slots, [_labels(slot) for slot in slots]))
+            yield self._slices[number]
 
 
 def _labels(slot: Slot) -> bytes:

@@ -47,7 +47,7 @@ class HeartbeatCollector(Collector):
         """Yield the text of the families with a sample per service, in slices; the event loop runs between them."""
         self._anchor.check()
         if self._columns is None or self._rendered is not self._wiring.truth:
-            self._columns, self._rendered = Columns(list(self._wiring.board)), self._wiring.truth
+            self._columns, self._rendered = Columns(self._wiring.board), self._wiring.truth
         up = frozenset(name for name, listener in self._wiring.listeners.items() if listener.up)
         yield from self._columns.render(Moment(self._anchor.epoch(0.0), up), openmetrics=openmetrics)
 
