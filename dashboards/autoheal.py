@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboards import kit
+from dashboards import frame, kit
 from dashboards.promql import firing, happened
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def _grown(name: str, by: str, more: str = "") -> str:
 
 def autoheal() -> Dashboard:
     """Return the dashboard."""
-    board = kit.dashboard(
+    board = frame.dashboard(
         "healer-autoheal", "Healer / Autoheal", "Actions, gates, breaker, verdicts.", "now-6h"
     )
     board = board.annotation(
-        kit.annotation("Autoheal's alerts", firing("Autoheal.+"), "{{alertname}}", kit.RED)
+        frame.annotation("Autoheal's alerts", firing("Autoheal.+"), "{{alertname}}", kit.RED)
     )
     for number in _numbers():
         board = board.with_panel(number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboards import kit
+from dashboards import frame, kit
 from dashboards.kit import Column
 from dashboards.promql import firing, happened, in_a_step
 
@@ -22,11 +22,11 @@ GROUPS = 'rule_group=~".+;(heartbeat.*|autoheal)"'
 
 def healer() -> Dashboard:
     """Return the dashboard."""
-    board = kit.dashboard(
+    board = frame.dashboard(
         "healer-itself", "Healer / Healer itself", "Exporters, buses, rules, sentinel, delivery."
     )
     board = board.annotation(
-        kit.annotation(
+        frame.annotation(
             "Monitoring", firing("HealerMiss|HeartbeatBusDown|SentinelDown"), "{{alertname}} {{bus}}", kit.RED
         )
     )

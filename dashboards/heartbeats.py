@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboards import kit
+from dashboards import frame, kit
 from dashboards.kit import Column
 from dashboards.promql import (
     BEATING,
@@ -39,15 +39,15 @@ MARKED = f'{firing("HeartbeatMiss")} and on (svc) topk(50, count_over_time(ALERT
 
 def heartbeats() -> Dashboard:
     """Return the dashboard."""
-    board = kit.dashboard(
+    board = frame.dashboard(
         "healer-heartbeats", "Healer / Heartbeats", "Who beats, who is missing, and since when."
     )
     for name, text in (("bus", "Bus"), ("severity", "Severity"), ("team", "Team")):
-        board = board.with_variable(kit.variable(name, text, CONSTANTS))
-    board = board.with_variable(kit.choice("top", "Rows", ["20", "50", "100", "500"], "20"))
-    board = board.annotation(kit.annotation("Misses", MARKED, "{{svc}} missing", kit.RED))
+        board = board.with_variable(frame.variable(name, text, CONSTANTS))
+    board = board.with_variable(frame.choice("top", "Rows", ["20", "50", "100", "500"], "20"))
+    board = board.annotation(frame.annotation("Misses", MARKED, "{{svc}} missing", kit.RED))
     board = board.annotation(
-        kit.annotation(
+        frame.annotation(
             "Monitoring", firing("HeartbeatBusDown|HealerMiss"), "{{alertname}} {{bus}}", kit.ORANGE
         )
     )

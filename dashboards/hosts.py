@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboards import kit
+from dashboards import frame, kit
 from dashboards.kit import Column
 from dashboards.promql import happened
 
@@ -59,10 +59,10 @@ OLDEST = f"topk($top, 1e9 * {_FILE} + on (host, path) {AGE} or on (host, path) 1
 
 def hosts() -> Dashboard:
     """Return the dashboard."""
-    board = kit.dashboard("healer-hosts", "Healer / Hosts", "Units, disks, memory, heartbeat files, logs.")
-    board = board.with_variable(kit.variable("host", "Host", 'up{job=~"node|host"}'))
-    board = board.with_variable(kit.choice("top", "Rows", ["20", "50", "100", "500"], "20"))
-    board = board.annotation(kit.annotation("Critical", _CRITICAL, "{{alertname}} {{host}}", kit.RED))
+    board = frame.dashboard("healer-hosts", "Healer / Hosts", "Units, disks, memory, heartbeat files, logs.")
+    board = board.with_variable(frame.variable("host", "Host", 'up{job=~"node|host"}'))
+    board = board.with_variable(frame.choice("top", "Rows", ["20", "50", "100", "500"], "20"))
+    board = board.annotation(frame.annotation("Critical", _CRITICAL, "{{alertname}} {{host}}", kit.RED))
     for number in _numbers():
         board = board.with_panel(number)
     for panel in (_worst(), _over_time(), _alerts(), *_used(), _units(), _files(), *_counts(), _unknown()):

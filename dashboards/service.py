@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashboards import kit
+from dashboards import frame, kit
 from dashboards.kit import Column
 from dashboards.promql import LAST_SEEN, STATE, firing, happened
 
@@ -31,19 +31,19 @@ REASONS = {
 
 def service() -> Dashboard:
     """Return the dashboard."""
-    board = kit.dashboard(
+    board = frame.dashboard(
         "healer-service", "Healer / Service", "One service: beats, gaps, misses, objective."
     )
     board = board.with_variable(
-        kit.variable("svc", "Service", "svc:heartbeat_timeout_seconds:truth", several=False)
+        frame.variable("svc", "Service", "svc:heartbeat_timeout_seconds:truth", several=False)
     )
     board = board.with_variable(
-        kit.choice("slo", "Objective", ["0.99", "0.995", "0.999", "0.9995", "0.9999"], "0.999")
+        frame.choice("slo", "Objective", ["0.99", "0.995", "0.999", "0.9995", "0.9999"], "0.999")
     )
     about = 'alertname=~"Heartbeat.+",alertstate="firing",svc="$svc"'
-    board = board.annotation(kit.annotation("Alerts", f"ALERTS{{{about}}}", "{{alertname}}", kit.RED))
+    board = board.annotation(frame.annotation("Alerts", f"ALERTS{{{about}}}", "{{alertname}}", kit.RED))
     board = board.annotation(
-        kit.annotation(
+        frame.annotation(
             "Monitoring", firing("HeartbeatBusDown|HealerMiss"), "{{alertname}} {{bus}}", kit.ORANGE
         )
     )

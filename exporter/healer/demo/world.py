@@ -33,10 +33,7 @@ if TYPE_CHECKING:
     from healer.truth.model import Service
 
 BRISK = Settings(scrape_interval=0.5, evaluation_interval=0.5, resend_delay=0.75, group_interval=1.0)
-"""A pipeline that turns fast enough for timeouts of seconds.
-
-Prometheus sends again at the first evaluation after the delay: each second.
-"""
+"""Fast enough for timeouts of seconds. Prometheus sends again at the first evaluation after the delay: each second."""
 
 SETTLE_SECONDS = 60.0
 POLL_SECONDS = 0.25
