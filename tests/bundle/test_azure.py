@@ -411,7 +411,7 @@ def test_the_alerts_of_the_page_tell_a_unit_that_is_down_from_one_that_is_not_he
 ) -> None:
     page = (Path(__file__).parents[2] / "docs" / "azure.md").read_text()
     (shown,) = re.findall(r"<<'JSON'\n(.+?)^JSON", page, re.DOTALL | re.MULTILINE)
-    rules = [{"alert": each["alert"], "expr": each["expression"]} for each in json.loads(shown)]
+    rules = [{"alert": each["alert"], "expr": each["expression"]} for each in json.loads(shown)["rules"]]
     assert all(f"`{rule['expr']}`" in page for rule in rules)
     (tmp_path / "azure.yml").write_text(json.dumps({"groups": [{"name": "azure", "rules": rules}]}))
     series = {
