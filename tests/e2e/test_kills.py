@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from healer.stack.servers import Servers
 
 OUTAGE_SECONDS = 10.0
-"""Longer than every timeout of the demo's truth, and than Alertmanager keeps a dead Prometheus' alerts (3 s)."""
+"""Longer than every timeout of the demo's truth, and than Alertmanager keeps a dead Prometheus' alerts (4 s)."""
 
 PATIENCE_SECONDS = 25.0
 

@@ -113,6 +113,14 @@ async def test_a_service_is_added_removed_and_retuned_and_nothing_else_notices(
 ) -> None:
     start = World.start(servers, document(), tmp_path, silent=["mesh"], watched=True)
     async with start as world, wrong_clock(world, "mesh"):
+
+        async def mesh_is_back() -> bool:
+            told = [event.type for event in world.events.all if event.svc == "mesh"]
+            fires = ("HeartbeatMiss", "mesh", "firing") in await alerts(world)
+            return not fires and told in ([], ["heartbeat_miss", "heartbeat_ok"])
+
+        # It was silent until now; a reload at the start may have cost Alertmanager the news of its return.
+        await until(mesh_is_back, "mesh returns")
         for dead in ("rss_agg", "massive"):
             await world.services[dead].kill()
             await world.events.wait("heartbeat_miss", dead, within=PATIENCE_SECONDS)

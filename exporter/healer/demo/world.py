@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from healer.stack.servers import Servers
     from healer.truth.model import Service
 
-BRISK = Settings(scrape_interval=0.5, evaluation_interval=0.5, resend_delay=0.75, group_interval=1.0)
+BRISK = Settings(scrape_interval=0.5, evaluation_interval=0.5, resend_delay=0.95, group_interval=1.0)
 """Fast enough for timeouts of seconds. Prometheus sends again at the first evaluation after the delay: each second."""
 
 SETTLE_SECONDS = 60.0
