@@ -149,6 +149,20 @@ async def test_a_watch_reports_each_change_once(client, watching):
     assert logs == []
 
 
+async def test_a_watch_keeps_its_connection_and_makes_a_new_one_when_redis_ends_it(client, watching):
+    steps, reported, logs = watching
+    before = (await client.info("stats"))["total_connections_received"]
+    for _ in range(5):
+        await steps.next()
+    assert (await client.info("stats"))["total_connections_received"] == before
+    await client.client_kill_filter(_type="normal", skipme=True)
+    await client.set(KEY, b"two")
+    await steps.next()
+    assert reported == [b"two"]
+    assert (await client.info("stats"))["total_connections_received"] == before + 1
+    assert logs == []
+
+
 async def test_a_watch_outlives_an_outage_and_logs_it_once(server, watching):
     steps, reported, logs = watching
     await server.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,13 +12,14 @@ import structlog
 from healer.runtime.tasks import aside
 from healer.truth.load import parse
 from healer.truth.problems import TruthError
-from healer.truth.store import POLL_INTERVAL, Location, StoreError, fetch, keep_looking
+from healer.truth.store import POLL_INTERVAL, Store, StoreError, fetch, keep_looking
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from healer.truth.model import Truth
     from healer.truth.problems import Problem
+    from healer.truth.store import Location
 
 MOST_LOGGED = 20
 """Problems of one document that are logged; a reload's answer and `healer truth check` hold all."""
@@ -78,7 +80,9 @@ class Follower:
 
     async def run(self) -> None:
         """Adopt the truth now and whenever it changes, until cancelled."""
-        await keep_looking(self._look, self._place, interval=self._interval, sleep=self._sleep)
+        async with aclosing(Store(self._place)) as store:
+            look = partial(self._look, store)
+            await keep_looking(look, self._place, interval=self._interval, sleep=self._sleep)
 
     async def reload(self) -> str | None:
         """Read the truth anew; return None, or why the old one stays."""
@@ -92,9 +96,9 @@ class Follower:
             await self._take(raw)
             return self._fault
 
-    async def _look(self) -> None:
+    async def _look(self, store: Store) -> None:
         async with self._one_at_a_time:
-            raw = await fetch(*self._place)
+            raw = await store.fetch()
             if raw != self._seen:
                 await self._take(raw)
             elif self._missed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from contextlib import asynccontextmanager
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import redis.asyncio
@@ -20,7 +20,7 @@ from healer.truth.buses import EXPECTED_URL, url_fault
 from healer.truth.problems import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 DEFAULT_URL = "redis://system-redis:6379"
 DEFAULT_KEY = "truth:doc"
@@ -62,24 +62,61 @@ def location(env: Mapping[str, str]) -> Location:
     return Location(url, env.get("TRUTH_REDIS_KEY") or DEFAULT_KEY)
 
 
-async def fetch(url: str, key: str, *, timeout: float = TIMEOUT) -> bytes:  # noqa: ASYNC109  # also for redis-py's sockets
-    """Return the document, byte for byte.
+class Store:
+    """A document's place, asked over one connection for as long as that answers.
 
-    Args:
-        url: Of the Redis server.
-        key: Where the document is.
-        timeout: Seconds for connecting and reading together.
-
-    Raises:
-        StoreError: Redis does not answer, refuses, or has no document there.
+    Each connection of redis-py is a cycle of references, and keeps what it read last until Python looks for such cycles:
+    one for each look at a large document would hold megabytes of them.
     """
-    try:
-        async with _client(url, key, timeout) as client:
-            return _present(cast("bytes | None", await client.get(key)), url, key)
-    except StoreError as error:
-        # Whoever has not said where the truth is may not know that it can be said.
-        advice = " Set TRUTH_REDIS_URL if the truth is elsewhere." if url == DEFAULT_URL else ""
-        raise StoreError(f"{error}{advice}") from None
+
+    def __init__(self, place: Location, *, timeout: float = TIMEOUT) -> None:
+        """Prepare to ask.
+
+        Args:
+            place: Where the document is.
+            timeout: Seconds for connecting and reading together.
+        """
+        self._place = place
+        self._timeout = timeout
+        self._client: redis.asyncio.Redis | None = None
+        self._at = ""
+
+    async def fetch(self) -> bytes:
+        """Return the document, byte for byte.
+
+        Raises:
+            StoreError: Redis does not answer, refuses, or has no document there.
+        """
+        url, key = self._place
+        try:
+            with _told(self._place, self._timeout):
+                async with asyncio.timeout(self._timeout):
+                    client = await self._reach()
+                    return _present(cast("bytes | None", await client.get(key)), url, key)
+        except StoreError as error:
+            await self.aclose()
+            # Whoever has not said where the truth is may not know that it can be said.
+            advice = " Set TRUTH_REDIS_URL if the truth is elsewhere." if url == DEFAULT_URL else ""
+            raise StoreError(f"{error}{advice}") from None
+
+    async def aclose(self) -> None:
+        """Let the connection go; the next look makes a new one."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _reach(self) -> redis.asyncio.Redis:
+        at = await primary(*self._place)
+        if self._client is None or at != self._at:
+            await self.aclose()
+            self._client, self._at = _client(at, self._timeout), at
+        return self._client
+
+
+async def fetch(url: str, key: str, *, timeout: float = TIMEOUT) -> bytes:  # noqa: ASYNC109  # also for redis-py's sockets
+    """Return the document at a place that is asked once; raises as `Store.fetch`."""
+    async with aclosing(Store(Location(url, key), timeout=timeout)) as store:
+        return await store.fetch()
 
 
 async def replace(url: str, key: str, raw: bytes, *, timeout: float = TIMEOUT) -> bytes | None:  # noqa: ASYNC109  # as above
@@ -88,11 +125,12 @@ async def replace(url: str, key: str, raw: bytes, *, timeout: float = TIMEOUT) -
     Raises:
         StoreError: Redis does not answer, refuses, or holds something there that is no string.
     """
-    async with _client(url, key, timeout) as client:
-        before = cast("bytes | None", await client.get(key))
-        if before != raw:
-            await client.set(key, raw)
-        return before
+    with _told(Location(url, key), timeout):
+        async with asyncio.timeout(timeout), _client(await primary(url, key), timeout) as client:
+            before = cast("bytes | None", await client.get(key))
+            if before != raw:
+                await client.set(key, raw)
+            return before
 
 
 async def watch(
@@ -114,15 +152,17 @@ async def watch(
         interval: Seconds between two looks.
         sleep: Waits that many seconds.
     """
+    place = Location(url, key)
+    async with aclosing(Store(place)) as store:
 
-    async def look() -> None:
-        nonlocal known
-        raw = await fetch(url, key)
-        if raw != known:
-            known = raw
-            await on_change(raw)
+        async def look() -> None:
+            nonlocal known
+            raw = await store.fetch()
+            if raw != known:
+                known = raw
+                await on_change(raw)
 
-    await keep_looking(look, Location(url, key), interval=interval, sleep=sleep)
+        await keep_looking(look, place, interval=interval, sleep=sleep)
 
 
 async def keep_looking(
@@ -168,21 +208,23 @@ def _present(raw: bytes | None, url: str, key: str) -> bytes:
     return raw
 
 
-@asynccontextmanager
-async def _client(url: str, key: str, timeout: float) -> AsyncIterator[redis.asyncio.Redis]:  # noqa: ASYNC109  # see fetch
-    """Lend a client for one short conversation; say what went wrong in terms of its place."""
-    where = safe_url(url)
+def _client(url: str, timeout: float) -> redis.asyncio.Redis:
+    return redis.asyncio.Redis.from_url(
+        url,
+        decode_responses=False,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        # Once, for a kept connection that the server has closed since: that is no outage.
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+@contextmanager
+def _told(place: Location, timeout: float) -> Iterator[None]:
+    """Say what goes wrong within in terms of the place."""
+    key, where = place.key, safe_url(place.url)
     try:
-        async with asyncio.timeout(timeout):
-            client = redis.asyncio.Redis.from_url(
-                await primary(url, key),
-                decode_responses=False,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                retry=Retry(NoBackoff(), 0),
-            )
-            async with client:
-                yield client
+        yield
     except exceptions.AuthenticationError:
         raise StoreError(f"{where} refuses the login. Check user and password in its URL.") from None
     except exceptions.NoPermissionError:
