@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 import pytest
 import redis.asyncio
 import structlog
 
-from healer.truth.store import StoreError, fetch, location, watch
+from healer.truth.store import Location, Store, StoreError, fetch, location, watch
 
 KEY = "truth:doc"
 
@@ -91,8 +92,9 @@ async def test_a_user_without_permission_is_said(server, client):
 async def test_a_server_that_hangs_is_given_up(server):
     await server.pause()
     try:
-        with pytest.raises(StoreError, match=r"does not answer within 0.2 s"):
-            await fetch(server.url, KEY, timeout=0.2)
+        async with aclosing(Store(Location(server.url, KEY), timeout=0.2)) as store:
+            with pytest.raises(StoreError, match=r"does not answer within 0.2 s"):
+                await store.fetch()
     finally:
         await server.resume()
 

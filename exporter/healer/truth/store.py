@@ -113,20 +113,20 @@ class Store:
         return self._client
 
 
-async def fetch(url: str, key: str, *, timeout: float = TIMEOUT) -> bytes:  # noqa: ASYNC109  # also for redis-py's sockets
+async def fetch(url: str, key: str) -> bytes:
     """Return the document at a place that is asked once; raises as `Store.fetch`."""
-    async with aclosing(Store(Location(url, key), timeout=timeout)) as store:
+    async with aclosing(Store(Location(url, key))) as store:
         return await store.fetch()
 
 
-async def replace(url: str, key: str, raw: bytes, *, timeout: float = TIMEOUT) -> bytes | None:  # noqa: ASYNC109  # as above
+async def replace(url: str, key: str, raw: bytes) -> bytes | None:
     """Write the document in one step if it differs; return what was there before, None for nothing.
 
     Raises:
         StoreError: Redis does not answer, refuses, or holds something there that is no string.
     """
-    with _told(Location(url, key), timeout):
-        async with asyncio.timeout(timeout), _client(await primary(url, key), timeout) as client:
+    with _told(Location(url, key), TIMEOUT):
+        async with asyncio.timeout(TIMEOUT), _client(await primary(url, key), TIMEOUT) as client:
             before = cast("bytes | None", await client.get(key))
             if before != raw:
                 await client.set(key, raw)
