@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import weakref
 
 import pytest
 
@@ -45,3 +48,29 @@ async def test_the_first_failure_ends_the_others_and_is_raised() -> None:
     with pytest.raises(OSError, match="gone"):
         await first_to_fail(forever(), fail())
     assert ended.is_set()
+
+
+async def test_nothing_of_the_others_waits_for_a_collection_of_garbage() -> None:
+    class Held:
+        """What a coroutine holds, say ten thousand channels."""
+
+    alive: weakref.ref[Held] | None = None
+
+    async def forever() -> None:
+        nonlocal alive
+        held = Held()
+        alive = weakref.ref(held)
+        await asyncio.sleep(60)
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ConnectionError
+
+    gc.disable()
+    try:
+        with contextlib.suppress(ConnectionError):
+            await first_to_fail(forever(), fail())
+        assert alive is not None
+        assert alive() is None
+    finally:
+        gc.enable()

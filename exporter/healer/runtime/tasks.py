@@ -36,11 +36,15 @@ async def first_to_fail(*parts: Coroutine[Any, Any, None]) -> None:
     """Run coroutines side by side; when one ends, end the others and raise what it raised."""
     tasks = [asyncio.create_task(part) for part in parts]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for number in range(len(tasks)):
+            if tasks[number].done():
+                tasks[number].result()
     finally:
         await end(tasks)
+        # What is raised knows this frame, and a task what it raised: all that the tasks hold would wait for a collection
+        # of garbage. For the same reason no name here is bound to one of them.
+        tasks.clear()
 
 
 async def aside(work: Callable[[], T]) -> T:
