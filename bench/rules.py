@@ -48,6 +48,9 @@ receivers: [{name: none}]
 
 CPU = 'process_cpu_seconds_total{job="prometheus"}'
 
+GOLDEN = (5**0.5 - 1) / 2
+"""Its multiples, without what is before the point, are spread evenly: ages of beats from none to an interval."""
+
 SETTLED = 3
 """Samples of the first evaluations, in which series are created, that do not count."""
 
@@ -107,7 +110,8 @@ class StandIn:
         for index, slot in enumerate(self._slots):
             slot.listen(self._since)
             if index >= self._dead or slot.last is None:
-                slot.last = now - 3600 if index < self._dead else now - index % 10
+                age = 3600.0 if index < self._dead else index * GOLDEN % 1 * slot.service.interval
+                slot.last = now - age
                 slot.beats += 1
         offset = time.time() - now
         text = b"".join(self._columns.render(Moment(offset, frozenset({BUS})), openmetrics=False))

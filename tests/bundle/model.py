@@ -73,26 +73,26 @@ class Watcher:
     def evaluate(self, now: float, sightings: list[Sighting]) -> float | None:
         """Take in what each replica last said, and return `silent_since`."""
         believed = [each for each in sightings if not self._clock_is_ahead(each)]
-        self._hear(now, believed)
+        self.hear(now, sightings)
         self._recover()
         witnesses = [each for each in believed if self._can_testify_to_silence(now, each)]
         if witnesses and self.silent_since is None:
             self._judge(witnesses)
         return self.silent_since
 
-    @staticmethod
-    def _clock_is_ahead(sighting: Sighting) -> bool:
-        """A replica that stamps its own beat with the future stamps the services' no better: it is not believed."""
-        return sighting.own_beat - sighting.at > FUTURE
-
-    def _hear(self, now: float, sightings: list[Sighting]) -> None:
+    def hear(self, now: float, sightings: list[Sighting]) -> None:
         """Remember the newest beat of any replica, also of one that has just started; nobody unhears a beat.
 
         A single stamp from the future is a fault, and no beat.
         """
         for sighting in sightings:
-            if 0 < sighting.last_seen <= now + FUTURE:
+            if not self._clock_is_ahead(sighting) and 0 < sighting.last_seen <= now + FUTURE:
                 self._heard = max(self._heard or 0.0, sighting.last_seen)
+
+    @staticmethod
+    def _clock_is_ahead(sighting: Sighting) -> bool:
+        """A replica that stamps its own beat with the future stamps the services' no better: it is not believed."""
+        return sighting.own_beat - sighting.at > FUTURE
 
     def _recover(self) -> None:
         """A miss ends with a newer beat and with nothing else, not with another replica's stamp of the last one."""

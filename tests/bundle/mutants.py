@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -21,15 +22,35 @@ WITNESS = "instance_bus:heartbeat_witness_timestamp_seconds:max"
 OBSERVED = "bus:heartbeat_observed_timestamp_seconds:min"
 SEEN = "svc:heartbeat_last_seen_timestamp_seconds:max"
 WATCHED_SINCE = "svc:heartbeat_watch_start_timestamp_seconds:min"
+REMEMBERED = "svc:heartbeat_remembered_timestamp_seconds:max"
+HELD = "svc:heartbeat_held_timestamp_seconds:zero"
+SUSPECT = "svc:heartbeat_suspected:bool"
+SUSPECT_SEEN = "svc:heartbeat_suspect_last_seen_timestamp_seconds:max"
+SUSPECT_WATCH = "svc:heartbeat_suspect_watch_start_timestamp_seconds:min"
 SILENT = "svc:heartbeat_silent_since_timestamp_seconds:latched"
 WATCHED = "svc:heartbeat_watched_timestamp_seconds:max"
 ALIVE = "healer:heartbeat_alive_timestamp_seconds:max"
 MISSING = "svc:heartbeat_missing:bool"
 RETURNED = "svc:heartbeat_returned_timestamp_seconds"
 WATCHING = "svc:heartbeat_watching:bool"
-ABOUT_MISSES = frozenset({AGE, WITNESS, OBSERVED, SEEN, WATCHED_SINCE, SILENT, "HeartbeatMiss"})
+ABOUT_MISSES = frozenset(
+    {
+        AGE,
+        WITNESS,
+        OBSERVED,
+        SEEN,
+        REMEMBERED,
+        HELD,
+        SUSPECT,
+        SUSPECT_SEEN,
+        SUSPECT_WATCH,
+        SILENT,
+        "HeartbeatMiss",
+    }
+)
 
-FIRST = rf"^max by \(svc\) \( {SILENT}.*? \) or on \(svc\) "
+FIRST_BRANCH = rf"max by \(svc\) \({SILENT}\) unless .*? \+ [\d.]+"
+FIRST = rf"^\( {FIRST_BRANCH} or on \(svc\) "
 OBSERVED_NOW = r"scalar\(\S+?\)"
 
 
@@ -68,24 +89,30 @@ class Mutant:
             branches: The constants may have several branches, each of which gets the fault.
 
         Raises:
-            MutationError: The fault does not fit the rule in exactly one place, or changes nothing.
+            MutationError: The fault does not fit a rule of that name, fits one in more than one place, or changes none.
         """
         document = yaml.load(rules, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         every = [rule for group in document["groups"] for rule in group["rules"]]
         mutated = [rule for rule in every if self.rule in {rule.get("alert"), rule.get("record")}]
         if not mutated:
             raise MutationError(f"{self.what}: no rule {self.rule}")
-        for rule in mutated:
-            holder, field = rule, self.field
-            if "." in field:
-                outer, field = field.split(".")
-                holder = rule[outer]
-            before = " ".join(str(holder.get(field, "")).split())
-            after, count = re.subn(self.find, self.into, before)
-            if (count != 1 and not (count and branches)) or after == before:
-                raise MutationError(f"{self.what}: fits {count} places of {self.rule}.{self.field}: {before}")
-            holder[field] = after
+        changed = [self._changes(rule, branches=branches) for rule in mutated]
+        if not any(changed):
+            raise MutationError(f"{self.what}: fits 0 places of {self.rule}.{self.field}: {mutated}")
         return json.dumps(document)
+
+    def _changes(self, rule: dict[str, Any], *, branches: bool) -> bool:
+        """Put the fault into `rule`; False if it does not fit, as with the other kind where a series has two."""
+        holder, field = rule, self.field
+        if "." in field:
+            outer, field = field.split(".")
+            holder = rule[outer]
+        before = " ".join(str(holder.get(field, "")).split())
+        after, count = re.subn(self.find, self.into, before)
+        if count > 1 and not branches:
+            raise MutationError(f"{self.what}: fits {count} places of {self.rule}.{self.field}: {before}")
+        holder[field] = after
+        return after != before
 
 
 def _removed(what: str, rule: str, clause: str) -> Mutant:
@@ -104,7 +131,13 @@ MUTANTS = (
     Mutant(
         "own beats younger than they are", AGE, rf"timestamp\({_e(OWN)}\) - (\S+)", rf"\1 - timestamp({OWN})"
     ),
-    Mutant("evaluation time for sample time", WITNESS, r"timestamp\((\S+)\)", r"time() + 0 * \1"),
+    Mutant(
+        "evaluation time for sample time",
+        WITNESS,
+        r"timestamp\( ?(\S+?) ?\) or timestamp\( ?(\S+?) ?\)(?= \))",
+        r"(time() + 0 * \1) or (time() + 0 * \2)",
+    ),
+    _removed("exporters that do not show their buses", WITNESS, rf" or timestamp\( ?{WATCH}\S+ ?\)(?= \))"),
     _removed("distrust of the gone", WITNESS, r">= time\(\) - \d+ "),
     Mutant("distrust of the slow", WITNESS, r"time\(\) - (\d+)", r"time() - \1 / 4"),
     _removed("distrust of the deaf", WITNESS, rf"{AGE} > \d+ or "),
@@ -120,40 +153,84 @@ MUTANTS = (
     ),
     # ---- how far it has been observed
     Mutant("the newest scrape decides", OBSERVED, "^min by", "max by"),
-    # ---- the newest beat
-    Mutant("the oldest beat of all replicas", SEEN, "^max by", "min by"),
-    Mutant("0 is a beat", SEEN, r"\}\s> 0 unless", "} >= 0 unless"),
-    Mutant("beats on any bus", SEEN, rf'({BEATS}\{{)bus="[^"]*",', r"\1"),
-    _removed("distrust of clocks that are ahead", SEEN, r" unless on \(job, instance, bus\) .*? < -5(?= or)"),
-    Mutant("distrust of clocks that are right", SEEN, "< -5 or", "> -5 or"),
-    Mutant("one wrong clock discredits all replicas", SEEN, r"on \(job, instance, bus\)", "on (job, bus)"),
+    # ---- the newest beat, remembered
+    Mutant("the oldest beat of all replicas, remembered", SEEN, "^max by", "min by"),
+    Mutant("beats on any bus, remembered", SEEN, rf'({BEATS}\{{)bus="[^"]*",', r"\1"),
+    _removed(
+        "distrust of clocks that are ahead, remembered",
+        SEEN,
+        r" unless on \(job, instance, bus\) .*? < -5(?= or)",
+    ),
+    Mutant("distrust of clocks that are right, remembered", SEEN, "< -5 or", "> -5 or"),
+    Mutant(
+        "one wrong clock discredits the memory of all", SEEN, r"on \(job, instance, bus\)", "on (job, bus)"
+    ),
     _removed("the memory of the newest beat", SEEN, rf" or {SEEN}\{{[^}}]*\}}"),
-    Mutant("beats from the future", SEEN, r"<= time\(\) \+ 5", "<= time() + 5000"),
-    Mutant("no beat but from the future", SEEN, r"<= time\(\)", ">= time()"),
-    Mutant("no beat less than 5 s old", SEEN, r"time\(\) \+ 5", "time() - 5"),
+    Mutant("beats from the future, remembered", SEEN, r"<= time\(\) \+ 5", "<= time() + 5000"),
+    Mutant("no beat but from the future, remembered", SEEN, r"<= time\(\)", ">= time()"),
     Mutant("beats of removed services", SEEN, rf'(or {SEEN}\{{svc=~")', r"\1gone|"),
-    # ---- the longest watch
-    Mutant("the shortest watch", WATCHED_SINCE, "^min by", "max by"),
-    Mutant("a watch that is none", WATCHED_SINCE, r"\} > 0", "} >= 0"),
+    # ---- what is remembered of those that nobody shows
+    # No mutant: everybody remembered, always. It would be slower, and nothing else.
+    Mutant("nothing is remembered", REMEMBERED, "^max by", "0 * max by"),
+    _removed("doubt of what is shown from the future", REMEMBERED, r" <= time\(\) \+ 5(?= unless on \(job)"),
+    _removed(
+        "doubt of what is shown by clocks ahead",
+        REMEMBERED,
+        rf" unless on \(job, instance, bus\) {AGE}\S+ < -5",
+    ),
+    Mutant("remembered until anything is shown", REMEMBERED, r"group_left \(\) ", "group_left () 0 * "),
+    _removed("the watched of whom nothing credible is shown", REMEMBERED, r" or on \(svc\) 0 \* .*$"),
+    _removed("the watched who are shown in the future alone", REMEMBERED, r" <= time\(\) \+ 5(?= \)$)"),
+    # ---- suspects
+    Mutant("the missing are suspected like all others", HELD, "^0 \\*", "1e9 *"),
+    Mutant("nobody suspected for an old stamp", SUSPECT, r"clamp_min\((.*), 0\) or", r"0 * (\1) or"),
+    Mutant("suspected too late", SUSPECT, r" - ([\d.]+)", r" - 2 * \1"),
+    Mutant("suspected for new stamps", SUSPECT, r"\} <= ", "} >= "),
+    _removed("suspicion while nobody testifies", SUSPECT, r" or on \(\) vector\(0\)"),
+    Mutant("doubt of the never heard, soon after 1970", SUSPECT, r"clamp_min\((.*), 0\) or", r"\1 or"),
+    _removed("suspicion of the remembered", SUSPECT, rf"\|{REMEMBERED}(?=\")"),
+    _removed("suspicion of the missing", SUSPECT, rf"\|{HELD}"),
+    Mutant("suspicion of removed services", SUSPECT, 'svc=~"', 'svc=~"gone|'),
+    # ---- their newest beat
+    Mutant("the oldest beat of all replicas", SUSPECT_SEEN, "^max by", "min by"),
+    Mutant("beats on any bus", SUSPECT_SEEN, rf'({BEATS}\{{)bus="[^"]*",', r"\1"),
+    _removed(
+        "distrust of clocks that are ahead",
+        SUSPECT_SEEN,
+        r" unless on \(job, instance, bus\) .*? < -5(?= or)",
+    ),
+    Mutant("distrust of clocks that are right", SUSPECT_SEEN, "< -5 or", "> -5 or"),
+    Mutant(
+        "one wrong clock discredits all replicas", SUSPECT_SEEN, r"on \(job, instance, bus\)", "on (job, bus)"
+    ),
+    _removed("the memory", SUSPECT_SEEN, rf" or \( {REMEMBERED}.*? \)(?= \)$)"),
+    Mutant("beats from the future", SUSPECT_SEEN, r"<= time\(\) \+ 5", "<= time() + 5000"),
+    Mutant("no beat but from the future", SUSPECT_SEEN, r"<= time\(\)", ">= time()"),
+    Mutant("no beat less than 5 s old", SUSPECT_SEEN, r"time\(\) \+ 5", "time() - 5"),
+    # ---- their longest watch
+    Mutant("the shortest watch", SUSPECT_WATCH, "^min by", "max by"),
+    Mutant("a watch that is none", SUSPECT_WATCH, r"\) > 0", ") >= 0"),
     Mutant(
         "a watch on any bus",
-        WATCHED_SINCE,
+        SUSPECT_WATCH,
         rf'({WATCH}\{{)bus="[^"]*",(.*? {WITNESS})\{{[^}}]*\}}',
         r"\1\2",
     ),
     _removed(
-        "the watcher's testimony", WATCHED_SINCE, rf" and on \(job, instance, bus\) {WITNESS}\{{[^}}]*\}}"
+        "the watcher's testimony", SUSPECT_WATCH, rf" and on \(job, instance, bus\) {WITNESS}\{{[^}}]*\}}"
     ),
     # ---- the latch
-    _removed("the latch", SILENT, FIRST),
+    Mutant("without the latch", SILENT, FIRST, "( "),
     Mutant(
         "the latch after the fresh",
         SILENT,
-        rf"({FIRST[: -len(' or on (svc) ') - 4]}\)) or on \(svc\) (.*)$",
-        r"\2 or on (svc) \1",
+        rf"^\( ({FIRST_BRANCH}) or on \(svc\) (\( \( .* \) \)) \) and on",
+        r"( \2 or on (svc) \1 ) and on",
     ),
-    _removed("silence", SILENT, rf"{SEEN}\{{[^}}]*\}} < {OBSERVED_NOW} - [\d.]+ or on \(svc\) "),
-    _removed("the never heard", SILENT, rf" or on \(svc\) \( {WATCHED_SINCE}.*? unless .*? \)(?= \) and)"),
+    Mutant(
+        "without silence", SILENT, rf"\( {SUSPECT_SEEN}\S+ > 0 < {OBSERVED_NOW} - [\d.]+ or on \(svc\) ", "( "
+    ),
+    _removed("the never heard", SILENT, rf" or on \(svc\) \( {SUSPECT_WATCH}\S+ unless .*? > 0 \)"),
     # No mutant: the silent after the never heard. Whoever has a newest beat is left out of the one, and nobody
     # without is in the other, so their order is nothing that could be told.
     _removed(
@@ -163,22 +240,28 @@ MUTANTS = (
     Mutant("recovery by another stamp of the last beat", SILENT, r"\) \+ [\d.]+", ")"),
     Mutant("recovery by none but late beats", SILENT, r"\) \+ ([\d.]+)", r") + 5 * \1"),
     Mutant("recovery by an older beat", SILENT, r"> on \(svc\)", "< on (svc)"),
-    Mutant("misses of removed services", SILENT, rf'(^max by \(svc\) \( {SILENT}\{{svc=~")', r"\1gone|"),
-    Mutant("missing at the timeout", SILENT, r"\} < scalar", "} <= scalar"),
-    Mutant("missing before the timeout", SILENT, r"\} < scalar", "} > scalar"),
-    Mutant("timeouts a tenth shorter", SILENT, r"(< \S+ - )([\d.]+)", r"\1 0.9 * \2"),
-    Mutant("missing as of evaluation time", SILENT, rf"< {OBSERVED_NOW}", "< time()"),
-    _removed("having watched", SILENT, rf" and on \(svc\) {WATCHED_SINCE}\S+ <= .*?(?= \)$)"),
+    Mutant("missing at the timeout", SILENT, r"> 0 < scalar", "> 0 <= scalar"),
+    Mutant("missing before the timeout", SILENT, r"> 0 < scalar", "> 0 > scalar"),
+    Mutant("timeouts a tenth shorter", SILENT, r"(> 0 < \S+ - )([\d.]+)", r"\1 0.9 * \2"),
+    Mutant("timeouts a tenth longer than told", SILENT, r"(> 0 < \S+ - )([\d.]+)", r"\1 1.1 * \2"),
+    Mutant("missing as of evaluation time", SILENT, rf"> 0 < {OBSERVED_NOW}", "> 0 < time()"),
+    _removed("having watched", SILENT, rf" and on \(svc\) \( {SUSPECT_WATCH}\S+ <= .*? == time\(\) \)"),
     Mutant("warm-up not quite over at its end", SILENT, "<= scalar", "< scalar"),
     Mutant("only while in warm-up", SILENT, "<= scalar", ">= scalar"),
     Mutant("warm-ups halved", SILENT, r"(<= \S+ - )([\d.]+)", r"\1 0.5 * \2"),
     Mutant("warm-up up to evaluation time", SILENT, rf"<= {OBSERVED_NOW}", "<= time()"),
-    _removed("never heard", SILENT, rf" unless on \(svc\) {SEEN}\S+(?= \) \) and)"),
+    _removed("never heard", SILENT, rf" unless on \(svc\) {SUSPECT_SEEN}\S+ > 0(?= \) \) and)"),
     Mutant(
         "heard once, missing for ever",
         SILENT,
-        rf"unless on \(svc\) ({SEEN}\S+ \) \) and)",
+        rf"unless on \(svc\) ({SUSPECT_SEEN}\S+ > 0 \) \) and)",
         r"and on (svc) \1",
+    ),
+    Mutant("never heard since 1970", SILENT, r"> 0 < scalar", ">= 0 < scalar"),
+    _removed(
+        "distrust of a watch from before a restart",
+        SILENT,
+        rf" and timestamp\({SUSPECT_WATCH}\) == time\(\)",
     ),
     _removed(
         "distrust of verdicts from before a restart", "HeartbeatMiss", r" and timestamp\(\S+\) == time\(\)"

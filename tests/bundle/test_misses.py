@@ -345,6 +345,31 @@ def test_a_stamp_that_stays_in_the_future_hides_no_death(timeline: Callable[...,
     line.hold()
 
 
+def test_a_service_whose_only_stamp_is_from_the_future_was_never_heard(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=120)
+    line.service("rss_agg", watch=1, seen=100_000.0)
+    line.missing(20)
+    line.missing(25, "rss_agg")
+    line.late(120, "rss_agg", 119)
+    line.hold()
+
+
+def test_a_service_that_is_watched_and_has_no_stamp_was_never_heard(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=120)
+    line.add(
+        'heartbeat_watch_start_timestamp_seconds{job="heartbeat", instance="a", svc="rss_agg", bus="system-redis"}',
+        1.0,
+    )
+    line.missing(20)
+    line.missing(25, "rss_agg")
+    line.late(120, "rss_agg", 119)
+    line.hold()
+
+
 def test_a_clock_that_jumps_ahead_makes_no_newer_beat_of_an_old_one(
     timeline: Callable[..., Timeline],
 ) -> None:
@@ -358,6 +383,30 @@ def test_a_clock_that_jumps_ahead_makes_no_newer_beat_of_an_old_one(
     line.missing(150, "rss_agg")
     line.missing(240, "rss_agg")
     line.late(240, "rss_agg", 180)
+    line.hold()
+
+
+def test_a_clock_ahead_does_not_stand_for_what_the_other_replica_has_forgotten(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=180)
+    # The service is dead since 60. One replica's clock jumps ahead at 80, the other starts anew at 85.
+    line.exporter("a", loopback=lambda now: now if now < 80 else now + 20)
+    line.exporter("b", loopback=alive)
+    line.service(
+        "rss_agg",
+        watch=lambda now: 1.0 if now < 80 else 21.0,
+        seen=lambda now: min(now, 60.0) + (20 if now >= 80 else 0),
+    )
+    line.service(
+        "rss_agg",
+        watch=lambda now: 1.0 if now < 85 else 85.0,
+        seen=lambda now: min(now, 60.0) if now < 85 else 0.0,
+        replica="b",
+    )
+    line.missing(105)
+    line.missing(110, "rss_agg")
+    line.late(110, "rss_agg", 50)
     line.hold()
 
 
@@ -386,7 +435,8 @@ def test_a_service_that_is_not_in_truth_is_nobodys_business(timeline: Callable[.
     line = timeline(end=120)
     line.service("stranger", watch=1, seen=0)
     line.missing(60)
-    line.expect(60, 'count({__name__=~"svc:.+", svc="stranger"})', {})
+    # Looked at, since it is silent, and nothing made of it.
+    line.expect(60, 'count({__name__=~"svc:.+", __name__!~".*_suspect.*", svc="stranger"})', {})
     line.hold()
 
 
@@ -489,6 +539,20 @@ def test_a_service_that_came_back_while_prometheus_was_down_is_missing_no_more(
             'svc:heartbeat_missing:bool{svc="rss_agg"}',
             {'svc:heartbeat_missing:bool{svc="rss_agg"}': 0.0},
         )
+    line.hold()
+
+
+def test_a_watch_of_before_the_restart_is_none(timeline: Callable[..., Timeline]) -> None:
+    """The exporter that watched the service went with Prometheus; another, of another shard, hears the bus."""
+    line = timeline(end=240)
+    older(
+        line, "svc:heartbeat_last_seen_timestamp_seconds:max", 'bus="system-redis", class="0"', lambda _: 20.0
+    )
+    watch = "svc:heartbeat_suspect_watch_start_timestamp_seconds:min"
+    line.add(f'{watch}{{svc="rss_agg", bus="system-redis"}}', lambda now: 1.0 if now == 0 else None)
+    line.exporter("a", loopback=alive)
+    line.add('heartbeat_bus_up{job="heartbeat", instance="a", bus="system-redis"}', 1.0)
+    line.never_missing(until=240)
     line.hold()
 
 

@@ -102,11 +102,32 @@ def test_what_a_page_waits_for_reads_nothing_of_a_leisurely_group() -> None:
     assert {name: group["interval"] for name, group in groups.items()} == {
         "heartbeat-truth": "30s",
         "heartbeat": "5s",
+        "heartbeat-memory": "10s",
         "heartbeat-status": "30s",
     }
     quick = " ".join(rule["expr"] for rule in groups["heartbeat"]["rules"])
     leisurely = [*groups["heartbeat-truth"]["rules"], *groups["heartbeat-status"]["rules"]]
     assert [rule["record"] for rule in leisurely if "record" in rule and rule["record"] in quick] == []
+
+
+@pytest.mark.parametrize(
+    ("number", "interval", "timeout", "pace"),
+    [
+        (999, 10.0, 30.0, None),
+        (1000, 10.0, 30.0, "10s"),  # twice in 22.5 s, in whole evaluations
+        (1000, 30.0, 90.0, "30s"),  # as leisurely as the rest
+        (1000, 5.0, 15.0, None),  # twice in 11.25 s is each time
+    ],
+)
+def test_the_memory_of_many_services_is_written_twice_in_the_shortest_warm_up(
+    number: int, interval: float, timeout: float, pace: str | None
+) -> None:
+    many = truth(*(service(f"s{index}", interval=interval, timeout=timeout) for index in range(number)))
+    text = render(many, Settings())["rules/heartbeat.rules.yml"]
+    groups = {group["name"]: group for group in yaml.safe_load(text)["groups"]}
+    assert groups.get("heartbeat-memory", {}).get("interval") == pace
+    memory = groups["heartbeat-memory" if pace else "heartbeat"]["rules"]
+    assert "svc:heartbeat_remembered_timestamp_seconds:max" in [rule.get("record") for rule in memory]
 
 
 @pytest.mark.parametrize("timeout", [30.0, 22.5, 0.1, 1e6, 86400.0, 1 / 3])

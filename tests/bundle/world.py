@@ -22,7 +22,11 @@ BUSES = ("one", "two")
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What a whole batch of worlds shares: how often rules are evaluated, for how long, and what services promise."""
+    """What a whole batch of worlds shares: how often rules are evaluated, for how long, and what services promise.
+
+    Attributes:
+        apart: By how many seconds the stamps may differ that replicas give to one beat; at 0 no clock steps either.
+    """
 
     name: str
     evaluation: int
@@ -31,6 +35,7 @@ class Pace:
     own_timeout: float
     scrapes: tuple[int, ...]
     promises: tuple[tuple[float, float], ...]
+    apart: float = 0.25
 
 
 BRISK = Pace("brisk", 1, 60, 2.0, 6.0, (1, 2, 3), ((1.0, 3.0), (1.0, 4.0), (2.0, 6.0), (3.0, 4.0)))

@@ -95,10 +95,10 @@ def lives(pace: Pace, scrape: int) -> st.SearchStrategy[Life]:
         failures=rarely(spans(horizon, 2), ()),
         gaps=rarely(spans(horizon, 1), ()),
         cuts=cuts(horizon, 2),
-        steps=rarely(steps(horizon), ()),
+        steps=rarely(steps(horizon), ()) if pace.apart else st.just(()),
         old_truth=rarely(st.integers(0, horizon).map(float), 0.0),
         ghosts=st.booleans(),
-        lag=st.sampled_from((0.0, 0.25)),
+        lag=st.sampled_from((0.0, pace.apart)),
     )
 
 
@@ -134,7 +134,7 @@ def unasked(world: World, who: int | None) -> World:
         return world
     back = last + service.timeout + 2 * world.pace.evaluation + world.scrape
     life = world.replicas[who]
-    shy = replace(life, failures=(*life.failures, Span(last, back)), lag=life.lag + 0.25)
+    shy = replace(life, failures=(*life.failures, Span(last, back)), lag=life.lag + world.pace.apart)
     stop = Cut(service.bus, Span(back - 1, back + world.scrape + 1), frozen=False)
     return replace(
         world,

@@ -21,9 +21,12 @@ from healer.bundle.shape import (
     Thresholds,
     labelled,
     leisurely_interval,
+    memory_interval,
+    on_buses,
     queue_capacity,
     reminder_interval,
     repeat_interval,
+    samples,
     sharded,
 )
 
@@ -73,6 +76,8 @@ def render(truth: Truth, settings: Settings) -> dict[str, str]:
         "queue_capacity": queue_capacity(truth),
         "usual_queue_capacity": QUEUE_CAPACITY,
         "leisurely_interval": leisurely_interval(truth, settings),
+        "memory_interval": memory_interval(truth, settings),
+        "samples": samples(every),
         "buses": [bus.name for bus in truth.buses],
         "runbooks": any(service.runbook for service in truth.services),
         "repeat_interval": repeat_interval(settings),
@@ -137,7 +142,7 @@ def _environment() -> jinja2.Environment:
         "summary": summary,
         "description": description,
     }
-    environment.globals["promql"] = _promql
+    environment.globals |= {"promql": _promql, "on_buses": on_buses}
     return environment
 
 

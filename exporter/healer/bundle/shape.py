@@ -29,6 +29,8 @@ MANY_SERVICES = 1000
 """From so many services on, what no page waits for is evaluated every `LEISURELY_SECONDS` only."""
 LEISURELY_SECONDS = 30.0
 """Seconds between evaluations for which no page waits, where services are many."""
+SAMPLES = 100
+"""So many services of each bus stand for all of them where one would do."""
 SHORTEST_COUNT_SECONDS = 300.0
 """The shortest window in which anything is counted: a few evaluations of the slow group."""
 
@@ -59,6 +61,21 @@ class Class:
         """Twelve hexadecimal digits that are another class's as soon as anything differs, be it a name."""
         content = json.dumps([self.labels, self.timeout, self.warmup, self.names])
         return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class OnBus:
+    """What some classes have in common whose services are on one bus.
+
+    Attributes:
+        bus: Its name.
+        ids: The classes' ids.
+        names: Who they are, sorted.
+    """
+
+    bus: str
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 def _labels(service: Service) -> tuple[tuple[str, str], ...]:
@@ -95,6 +112,25 @@ def labelled(every: Iterable[Class]) -> tuple[tuple[Class, ...], ...]:
     """Return classes by their labels: two recording rules of one name must differ in theirs."""
     ordered = sorted(every, key=lambda each: (each.labels, each.timeout, each.warmup, each.names))
     return tuple(tuple(same) for _, same in groupby(ordered, lambda each: each.labels))
+
+
+def on_buses(classes: Iterable[Class]) -> tuple[OnBus, ...]:
+    """Return `classes` by their bus, sorted."""
+    ordered = sorted(classes, key=lambda each: each.bus)
+    shared = ((bus, tuple(same)) for bus, same in groupby(ordered, lambda each: each.bus))
+    return tuple(
+        OnBus(
+            bus,
+            tuple(each.id for each in same),
+            tuple(sorted(name for each in same for name in each.names)),
+        )
+        for bus, same in shared
+    )
+
+
+def samples(classes: Iterable[Class]) -> tuple[str, ...]:
+    """Return the first `SAMPLES` services of each bus, sorted: who shows any service of a bus may show these."""
+    return tuple(sorted(name for each in on_buses(classes) for name in each.names[:SAMPLES]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +213,17 @@ def leisurely_interval(truth: Truth, settings: Settings) -> float:
     if len(truth.services) < MANY_SERVICES:
         return settings.evaluation_interval
     return max(settings.evaluation_interval, LEISURELY_SECONDS)
+
+
+def memory_interval(truth: Truth, settings: Settings) -> float:
+    """Return how often the newest beats are written down in a group of their own; 0: in that of the verdicts.
+
+    They matter once an exporter that has forgotten them has watched for a warm-up, and are written down twice by then.
+    """
+    every = settings.evaluation_interval
+    shortest = min((service.warmup for service in truth.services), default=0.0)
+    evaluations = min(leisurely_interval(truth, settings), shortest / 2) // every
+    return evaluations * every if evaluations > 1 else 0.0
 
 
 def queue_capacity(truth: Truth) -> int:
