@@ -113,4 +113,4 @@ def test_they_agree_also_where_the_memory_lags_because_services_are_many(
 ) -> None:
     write = partial(lagging, evaluation=float(pace.evaluation))
     # Its windows show it beats of scrapes that no evaluation saw, because the exporter was gone by then.
-    hold(Replay(servers.promtool, write, excuse=True), pace, -(-WORLDS // 6))
+    hold(Replay(servers.promtool, write, excuse=True), pace, -(-WORLDS // 10))
