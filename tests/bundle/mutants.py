@@ -178,7 +178,7 @@ MUTANTS = (
         REMEMBERED,
         rf" unless on \(job, instance, bus\) {AGE}\S+ < -5",
     ),
-    Mutant("remembered until anything is shown", REMEMBERED, r"group_left \(\) ", "group_left () 0 * "),
+    Mutant("forgotten when anything is shown", REMEMBERED, r"> (scalar\(.*?, 0\)\))", r">= 0 * \1"),
     _removed("the watched of whom nothing credible is shown", REMEMBERED, r" or on \(svc\) 0 \* .*$"),
     _removed("the watched who are shown in the future alone", REMEMBERED, r" <= time\(\) \+ 5(?= \)$)"),
     # ---- suspects

@@ -69,11 +69,13 @@ class OnBus:
 
     Attributes:
         bus: Its name.
+        timeout: The shortest of theirs, in seconds.
         ids: The classes' ids.
         names: Who they are, sorted.
     """
 
     bus: str
+    timeout: float
     ids: tuple[str, ...]
     names: tuple[str, ...]
 
@@ -121,6 +123,7 @@ def on_buses(classes: Iterable[Class]) -> tuple[OnBus, ...]:
     return tuple(
         OnBus(
             bus,
+            min(each.timeout for each in same),
             tuple(each.id for each in same),
             tuple(sorted(name for each in same for name in each.names)),
         )
