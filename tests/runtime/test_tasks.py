@@ -60,7 +60,7 @@ async def test_nothing_of_the_others_waits_for_a_collection_of_garbage() -> None
         nonlocal alive
         held = Held()
         alive = weakref.ref(held)
-        await asyncio.sleep(60)
+        await asyncio.sleep(60)  # never waited for: the other's failure ends it
 
     async def fail() -> None:
         await asyncio.sleep(0)
