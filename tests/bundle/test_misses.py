@@ -390,13 +390,14 @@ def test_a_clock_ahead_does_not_stand_for_what_the_other_replica_has_forgotten(
     timeline: Callable[..., Timeline],
 ) -> None:
     line = timeline(end=180)
-    # The service is dead since 60. One replica's clock jumps ahead at 80, the other starts anew at 85.
-    line.exporter("a", loopback=lambda now: now if now < 80 else now + 20)
+    # The service is dead since 60. One replica's clock jumps ahead at 80, the other starts anew at 85. The last beat as
+    # the first has it looks new, and not even from the future, from 100 on.
+    line.exporter("a", loopback=lambda now: now if now < 80 else now + 45)
     line.exporter("b", loopback=alive)
     line.service(
         "rss_agg",
-        watch=lambda now: 1.0 if now < 80 else 21.0,
-        seen=lambda now: min(now, 60.0) + (20 if now >= 80 else 0),
+        watch=lambda now: 1.0 if now < 80 else 46.0,
+        seen=lambda now: min(now, 60.0) + (45 if now >= 80 else 0),
     )
     line.service(
         "rss_agg",
