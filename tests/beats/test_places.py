@@ -132,9 +132,12 @@ async def test_a_slot_that_moves_is_followed(servers, ports, tmp_path, listening
         target = next(node for node in nodes if node is not source)
         async with Redis.from_url(target.url) as there, Redis.from_url(source.url) as here:
             slot = await here.execute_command("CLUSTER", "KEYSLOT", "mesh:heartbeat")
-            name = await there.execute_command("CLUSTER", "MYID")
+            target_id, source_id = [await each.execute_command("CLUSTER", "MYID") for each in (there, here)]
+            # A target that does not import makes no new epoch of it, and the third node may never believe it.
+            await there.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
+            await here.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
             for redis in (there, here):
-                await redis.execute_command("CLUSTER", "SETSLOT", slot, "NODE", name)
+                await redis.execute_command("CLUSTER", "SETSLOT", slot, "NODE", target_id)
             await until(lambda: len(ears.listener._shards) == 3 and str(target.port) in _of(ears))
             await until(lambda: ears.listener.up and ears.slot("mesh").since)
             await there.execute_command("SPUBLISH", "mesh:heartbeat", "{}")

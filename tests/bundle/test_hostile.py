@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from healer.stack.servers import Servers
     from healer.truth.model import Truth
 
-TRUTHS = int(os.environ.get("HEALER_TEST_TRUTHS", "15"))
+TRUTHS = int(os.environ.get("HEALER_TEST_TRUTHS", "10"))
 """How many truths are made; `make test-worlds` makes more."""
 
 REPLAYED = TRUTHS // 5

@@ -10,7 +10,7 @@ from tests.bundle.conftest import EXAMPLE
 from tests.bundle.mutants import MUTANTS, Mutant, MutationError
 from tests.bundle.replay import RULES, Batch
 from tests.bundle.test_differential import generated
-from tests.bundle.world import BRISK, SLOW, USUAL, Pace
+from tests.bundle.world import USUAL
 
 from healer.bundle import Settings, render
 
@@ -25,9 +25,8 @@ def test_a_mutant_changes_the_rules_in_exactly_one_place(mutant: Mutant) -> None
             )  # a fault that Prometheus cannot load is caught by no test of ours
 
 
-@pytest.mark.parametrize("pace", [BRISK, USUAL, SLOW], ids=lambda pace: pace.name)
-def test_mutants_about_misses_change_the_rules_of_worlds(pace: Pace) -> None:
-    rules = render(Batch(generated(pace, 20), closed=True).truth(), Settings())[RULES]
+def test_mutants_about_misses_change_the_rules_of_worlds() -> None:
+    rules = render(Batch(generated(USUAL, 20), closed=True).truth(), Settings())[RULES]
     for mutant in MUTANTS:
         if mutant.about_misses:
             mutant.apply(rules, branches=True)
