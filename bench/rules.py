@@ -197,9 +197,10 @@ async def measure(shape: str, number: int, dead: int, seconds: float, release: s
             folder,
         )
         await receiver.start()
-        await server.start()
         try:
+            # What is sent before Alertmanager listens counts as dropped.
             await receiver.wait_ready()
+            await server.start()
             await server.wait_ready(120)
             async with aiohttp.ClientSession() as session:
                 durations: list[float] = []

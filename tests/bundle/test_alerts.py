@@ -69,7 +69,7 @@ def test_the_watchdog_proves_a_return_by_a_beat_for_a_quarter_of_an_hour(
     returned = "svc:heartbeat_returned_timestamp_seconds"
     for at in (190, 1100):
         line.expect(at, returned, {})
-    for at in (205, 1095):
+    for at in (205, 1090):  # at 1095 Prometheus 2 says so and 3 does not: its windows are open to the left
         line.expect(at, returned, {f'{returned}{{svc="rss_agg"}}': at})
     line.expect(
         205,
