@@ -34,10 +34,11 @@ from healer.truth.model import Bus, Monitor, Service, Truth
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-INTERVAL = 5.0
 BUS = "system-redis"
 
-EVALUATION = f"sum(prometheus_rule_group_last_duration_seconds / prometheus_rule_group_interval_seconds) * {INTERVAL:g}"
+EVALUATION = "sum(prometheus_rule_group_last_duration_seconds / prometheus_rule_group_interval_seconds)"
+"""What share of an interval all groups together take."""
+
 PAGE = 'max(prometheus_rule_group_last_duration_seconds{rule_group=~".*;heartbeat"})'
 
 QUIET = """\
@@ -88,6 +89,23 @@ class Measured:
     dropped: int
 
 
+@dataclass(frozen=True)
+class Run:
+    """How each shape is measured.
+
+    Attributes:
+        dead: Services that have stopped beating.
+        interval: Seconds between two scrapes, and two evaluations.
+        seconds: How long it runs.
+        release: Debian release to take the servers from.
+    """
+
+    dead: int
+    interval: float
+    seconds: float
+    release: str | None
+
+
 def truth_of(number: int) -> Truth:
     """Return a truth of `number` services in a few classes, as large truths have."""
     timeouts = (30.0, 60.0, 120.0)
@@ -131,21 +149,25 @@ def ours(truth: Truth, settings: Settings) -> dict[str, str]:
     return {name: text for name, text in render(truth, settings).items() if name.startswith("rules/")}
 
 
-def literal(truth: Truth, _: Settings) -> dict[str, str]:
+def group(rules: str, settings: Settings) -> dict[str, str]:
+    """Return a file with one group of these rules."""
+    head = f"groups:\n- name: heartbeat\n  interval: {settings.evaluation_interval:g}s\n  rules:\n"
+    return {"rules/rules.yml": head + rules}
+
+
+def literal(truth: Truth, settings: Settings) -> dict[str, str]:
     """Return one literal alert per service."""
     rules = "".join(
         f'  - alert: Miss_{s.name}\n    expr: time() - heartbeat_last_seen_timestamp_seconds{{svc="{s.name}"}} > {s.timeout:g}\n'
         for s in truth.services
     )
-    return {"rules/rules.yml": f"groups:\n- name: heartbeat\n  interval: {INTERVAL:g}s\n  rules:\n{rules}"}
+    return group(rules, settings)
 
 
-def join(_: Truth, __: Settings) -> dict[str, str]:
+def join(_: Truth, settings: Settings) -> dict[str, str]:
     """Return one alert that joins last seen with the exporter's own threshold series."""
     expr = "time() - heartbeat_last_seen_timestamp_seconds > on (svc) heartbeat_timeout_seconds"
-    return {
-        "rules/rules.yml": f"groups:\n- name: heartbeat\n  interval: {INTERVAL:g}s\n  rules:\n  - alert: Miss\n    expr: {expr}\n"
-    }
+    return group(f"  - alert: Miss\n    expr: {expr}\n", settings)
 
 
 def none(_: Truth, __: Settings) -> dict[str, str]:
@@ -162,13 +184,13 @@ async def sample(session: aiohttp.ClientSession, url: str, promql: str) -> list[
         return [float(series["value"][1]) for series in (await answer.json())["data"]["result"]]
 
 
-async def measure(shape: str, number: int, dead: int, seconds: float, release: str | None) -> Measured:
-    """Run one Prometheus with one shape for `seconds` and read what it says of itself."""
-    servers = find(release)
+async def measure(shape: str, number: int, run: Run) -> Measured:
+    """Run one Prometheus with one shape and read what it says of itself."""
+    servers = find(run.release)
     truth = truth_of(number)
     with tempfile.TemporaryDirectory() as name, Ports() as ports:
         folder = Path(name)
-        stand_in, app = StandIn(truth, dead), web.Application()
+        stand_in, app = StandIn(truth, run.dead), web.Application()
         app.router.add_get("/metrics", stand_in.metrics)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -188,8 +210,8 @@ async def measure(shape: str, number: int, dead: int, seconds: float, release: s
             exporters=(f"127.0.0.1:{exporter}",),
             prometheus=(server.address,),
             alertmanagers=(receiver.address,),
-            scrape_interval=INTERVAL,
-            evaluation_interval=INTERVAL,
+            scrape_interval=run.interval,
+            evaluation_interval=run.interval,
         )
         files = render(truth_of(1), settings)
         write(
@@ -207,13 +229,15 @@ async def measure(shape: str, number: int, dead: int, seconds: float, release: s
                 durations: list[float] = []
                 pages: list[float] = []
                 drops: list[float] = []
-                end = time.monotonic() + seconds
+                end = time.monotonic() + run.seconds
                 while time.monotonic() < end:
-                    await asyncio.sleep(INTERVAL)
+                    await asyncio.sleep(run.interval)
                     durations += await sample(session, server.url, EVALUATION)
                     pages += await sample(session, server.url, PAGE)
                     drops += await sample(session, server.url, DROPPED)
-                used = await sample(session, server.url, f"rate({CPU}[{max(15, seconds / 2):.0f}s])")
+                used = await sample(
+                    session, server.url, f"rate({CPU}[{max(3 * run.interval, run.seconds / 2):.0f}s])"
+                )
                 missed = await sample(
                     session, server.url, "sum(prometheus_rule_group_iterations_missed_total)"
                 )
@@ -233,9 +257,9 @@ async def measure(shape: str, number: int, dead: int, seconds: float, release: s
     return Measured(
         shape,
         number,
-        round(1e3 * statistics.median(durations[SETTLED:] or [0]), 1),
+        round(1e3 * statistics.median(durations[SETTLED:] or [0]) * run.interval, 1),
         round(1e3 * statistics.median(pages[SETTLED:] or [0]), 1),
-        round(1e3 * sum(used) * INTERVAL, 1),
+        round(1e3 * sum(used) * run.interval, 1),
         int(sum(missed)),
         round(max(resident, default=0) / 1e6),
         int(sum(firing)),
@@ -252,14 +276,16 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 10_000, 50_000])
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
     parser.add_argument("--dead", type=int, default=0, help="services that have stopped beating")
+    parser.add_argument("--interval", type=float, default=5, help="seconds between two evaluations")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--release", help="Debian release to take Prometheus from")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args(arguments)
+    run = Run(options.dead, options.interval, options.seconds, options.release)
     rows = []
     for number in options.sizes:
         for shape in options.shapes:
-            row = asyncio.run(measure(shape, number, options.dead, options.seconds, options.release))
+            row = asyncio.run(measure(shape, number, run))
             rows.append(row)
             print(
                 f"{row.services:7} {row.shape:22} {row.evaluation_ms:9.1f} ms  page {row.page_ms:8.1f} ms  cpu {row.cpu_ms:9.1f} ms  missed {row.missed}  "
