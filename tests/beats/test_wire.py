@@ -10,7 +10,8 @@ from redis.asyncio.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, ResponseError
 
-from healer.beats.wire import CHUNK, PIECE_BYTES, Wire, strange
+from healer.beats.wire import CHUNK, PIECE_BYTES, Wire
+from healer.runtime.replies import strange
 
 
 async def test_redis_py_keeps_its_streams_where_we_look_for_them(redis_server) -> None:

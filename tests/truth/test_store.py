@@ -6,6 +6,7 @@ from contextlib import aclosing
 import pytest
 import redis.asyncio
 import structlog
+from tests.odd import NONSENSE, Odd
 
 from healer.truth.store import Location, Store, StoreError, fetch, location, watch
 
@@ -180,3 +181,12 @@ async def test_a_watch_outlives_an_outage_and_logs_it_once(server, watching):
     assert reported == [b"two"]
     assert logs[-1]["event"] == "truth can be read again"
     assert len(logs) == 2
+
+
+@pytest.mark.parametrize(
+    "name", sorted(NONSENSE.keys() - {"no text", "a huge number"})
+)  # as a document, these are bytes
+async def test_what_is_no_redis_is_said(name):
+    async with Odd(2, NONSENSE[name]).serving() as url:
+        with pytest.raises(StoreError, match=r"127\.0\.0\.1:\d+ |truth not found"):
+            await fetch(url, KEY)

@@ -21,10 +21,11 @@ from healer.beats.decode import MALFORMED, MAX_BYTES, exact
 from healer.beats.faults import DeafError, Faults, MovedError
 from healer.beats.keys import KeyPoll
 from healer.beats.pulse import Loopback, Pulse
-from healer.beats.wire import Wire, strange
+from healer.beats.wire import Wire
 from healer.runtime.log import Throttle
 from healer.runtime.place import Node, by_slot, locate, place_of
 from healer.runtime.redact import safe_url
+from healer.runtime.replies import strange
 from healer.runtime.tasks import first_to_fail
 from healer.truth.model import Source
 
@@ -173,6 +174,11 @@ class BusListener:
                 await self._session()
             except (RedisError, OSError, UnicodeError, DeafError, MovedError) as error:
                 was_up = self._up
+                self._lost(error)
+            except Exception as error:  # noqa: BLE001  # a fault of ours: it must not deafen the other buses too
+                was_up = self._up
+                if self._throttle.admit("fault") is not None:
+                    self._log.exception("internal error; please report it")
                 self._lost(error)
             finally:
                 self.close_eyes()

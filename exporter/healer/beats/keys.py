@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from healer.beats.faults import DeafError
+from healer.runtime.replies import strange, understood
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -100,7 +101,8 @@ class KeyPoll:
             todo = [key for key in keys if len(self._nodes) == 1 or node.serves(key)]
             for start in range(0, len(todo), CHUNK):
                 chunk = todo[start : start + CHUNK]
-                sights = await self._ask(node, chunk)
+                with understood():
+                    sights = await self._ask(node, chunk)
                 self._compare({key: keys[key] for key in chunk}, sights)
         self._looked = self._clock.monotonic()
 
@@ -147,8 +149,7 @@ class KeyPoll:
         base = int(answers[0][0]) + int(answers[0][1]) / 1e6 if command == "PTTL" else 0.0
         values, ends = answers[1 : 1 + len(keys)], answers[1 + len(keys) :]
         return [
-            # A list or a hash is no string, but its being there and its expiry say as much.
-            (b"" if isinstance(value, ResponseError) else value, base + end / 1e3 if end >= 0 else float(end))
+            (_content(value), base + end / 1e3 if end >= 0 else float(end))
             for value, end in zip(values, ends, strict=True)
         ]
 
@@ -164,3 +165,12 @@ class KeyPoll:
         self._connections[url] = connection
         await connection.connect()  # type: ignore[no-untyped-call] # redis-py's gap
         return connection
+
+
+def _content(answer: object) -> bytes | None:
+    """Return the value in the answer to GET. A list or a hash is no string, but its being there and its expiry say as much."""
+    if isinstance(answer, ResponseError):
+        return b""
+    if answer is None or type(answer) is bytes:
+        return answer
+    raise strange(answer)

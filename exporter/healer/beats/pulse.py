@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from healer.beats.decode import Beat, decode
+from healer.runtime.replies import understood
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,10 +96,11 @@ class Pulse:
             "id": self._identity.replica,
         }
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                await self._redis.execute_command(  # type: ignore[no-untyped-call] # redis-py's gap
-                    self._command, self._identity.channel, msgspec.json.encode(beat)
-                )
+            with understood():
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    await self._redis.execute_command(  # type: ignore[no-untyped-call] # redis-py's gap
+                        self._command, self._identity.channel, msgspec.json.encode(beat)
+                    )
         except (RedisError, OSError) as error:
             self.error = error
         else:

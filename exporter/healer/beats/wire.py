@@ -15,7 +15,9 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, RedisError, ResponseError
+from redis.exceptions import InvalidResponse, ResponseError
+
+from healer.runtime.replies import MISUNDERSTANDINGS, strange, understood
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,13 +34,6 @@ READ_BYTES = 1 << 18
 
 PIECE_BYTES = 1 << 13
 """What the parser is given at a time: every kilobyte it moves all that is left."""
-
-
-def strange(reply: object) -> RedisError:
-    """Return what is wrong with a reply that no subscriber expects."""
-    if isinstance(reply, RedisError):
-        return reply
-    return InvalidResponse("the server sends what no subscriber expects; is it Redis?")
 
 
 class Wire:
@@ -72,8 +67,9 @@ class Wire:
         pool = ConnectionPool.from_url(url, protocol=2, socket_timeout=None, retry=Retry(NoBackoff(), 0))
         connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call] # redis-py's gap
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await connection.connect()  # type: ignore[no-untyped-call] # redis-py's gap
+            with understood():
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await connection.connect()  # type: ignore[no-untyped-call] # redis-py's gap
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -100,7 +96,7 @@ class Wire:
     async def read(self) -> Iterator[Any]:
         """Wait for bytes to arrive, and return an iterator over the replies that are whole by then, in order.
 
-        Taken one by one and let go, they cost the collector of Python nothing. Each is a list of kind, channel, and
+        A few at a time and let go, they cost the collector of Python nothing. Each is a list of kind, channel, and
         payload or count; for what cannot be unpacked as that, raise what `strange` says.
 
         Raises:
@@ -114,10 +110,14 @@ class Wire:
         self.arrived = len(data)
         return itertools.chain.from_iterable(self._parsed(data))
 
-    def _parsed(self, data: bytes) -> Iterator[Iterator[Any]]:
+    def _parsed(self, data: bytes) -> Iterator[list[Any]]:
         for start in range(0, len(data), PIECE_BYTES):
             self._parser.feed(data, start, min(PIECE_BYTES, len(data) - start))
-            yield iter(self._parser.gets, None)
+            try:
+                replies = list(iter(self._parser.gets, None))
+            except MISUNDERSTANDINGS as error:
+                raise strange(None) from error
+            yield replies
 
     async def rest(self, seconds: float) -> None:
         """Let what arrives gather outside of this process, which is then woken once for all of it."""

@@ -24,6 +24,8 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from healer.runtime.replies import understood
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
@@ -150,18 +152,20 @@ async def _first_answer(place: Place, ask: Callable[[Place, str], Awaitable[Any]
 
 
 async def _ask_sentinel(place: Place, url: str) -> str:
-    answer = await _ask(url, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", place.master)
-    if not answer:
-        raise RedisConnectionError(f"this Sentinel knows no master called {place.master}")
-    return place.at(answer[0].decode(), int(answer[1]))
+    with understood():
+        answer = await _ask(url, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", place.master)
+        if not answer:
+            raise RedisConnectionError(f"this Sentinel knows no master called {place.master}")
+        return place.at(answer[0].decode(), int(answer[1]))
 
 
 async def _ask_node(place: Place, url: str) -> tuple[Node, ...]:
     asked = urlsplit(url).hostname or ""
     served: dict[str, list[tuple[int, int]]] = {}
-    for first, last, (host, port, *_), *_ in await _ask(url, "CLUSTER", "SLOTS"):
-        at = place.at(host.decode() if host else asked, port)
-        served.setdefault(at, []).append((first, last))
+    with understood():
+        for first, last, (host, port, *_), *_ in await _ask(url, "CLUSTER", "SLOTS"):
+            at = place.at(host.decode() if host else asked, int(port))
+            served.setdefault(at, []).append((int(first), int(last)))
     if not served:
         raise RedisConnectionError("this node of a cluster serves no slots, and knows of none that does")
     return tuple(Node(at, tuple(sorted(slots))) for at, slots in sorted(served.items()))

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 
 from healer.runtime.place import primary
 from healer.runtime.redact import safe_url
+from healer.runtime.replies import strange, understood
 from healer.truth.buses import EXPECTED_URL, url_fault
 from healer.truth.problems import shown
 
@@ -92,7 +93,7 @@ class Store:
             with _told(self._place, self._timeout):
                 async with asyncio.timeout(self._timeout):
                     client = await self._reach()
-                    return _present(cast("bytes | None", await client.get(key)), url, key)
+                    return _present(await client.get(key), url, key)
         except StoreError as error:
             await self.aclose()
             # Whoever has not said where the truth is may not know that it can be said.
@@ -202,9 +203,11 @@ async def keep_looking(
         await sleep(interval)
 
 
-def _present(raw: bytes | None, url: str, key: str) -> bytes:
+def _present(raw: object, url: str, key: str) -> bytes:
     if raw is None:
         raise StoreError(f"truth not found: no key {key} on {safe_url(url)}. Run `healer truth seed FILE`.")
+    if type(raw) is not bytes:
+        raise strange(raw)
     return raw
 
 
@@ -224,7 +227,8 @@ def _told(place: Location, timeout: float) -> Iterator[None]:
     """Say what goes wrong within in terms of the place."""
     key, where = place.key, safe_url(place.url)
     try:
-        yield
+        with understood():
+            yield
     except exceptions.AuthenticationError:
         raise StoreError(f"{where} refuses the login. Check user and password in its URL.") from None
     except exceptions.NoPermissionError:
@@ -239,6 +243,8 @@ def _told(place: Location, timeout: float) -> Iterator[None]:
         if str(error).startswith("WRONGTYPE"):
             raise StoreError(f"{where}: {key} is no string. Delete it, or set TRUTH_REDIS_KEY.") from None
         raise StoreError(f"{where} answers with an error: {error}.") from None
+    except exceptions.InvalidResponse:
+        raise StoreError(f"{where} does not answer as Redis does. What listens there?") from None
     except exceptions.RedisError as error:
         raise StoreError(f"{where}: {type(error).__name__}.") from None
 
