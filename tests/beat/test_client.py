@@ -175,6 +175,7 @@ def test_a_service_that_imports_it_loads_nothing_else_of_healer(kind) -> None:
     )
     light = [
         "healer.runtime",
+        "healer.runtime.replies",
         "healer.runtime.place",
         "healer.runtime.secrets",
         "healer.runtime.notify",
