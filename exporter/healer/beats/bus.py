@@ -177,8 +177,9 @@ class BusListener:
                 self._lost(error)
             except Exception as error:  # noqa: BLE001  # a fault of ours: it must not deafen the other buses too
                 was_up = self._up
-                if self._throttle.admit("fault") is not None:
-                    self._log.exception("internal error; please report it")
+                held = self._throttle.admit("fault")
+                if held is not None:
+                    self._log.exception("internal error; please report it", more_like_it=held)
                 self._lost(error)
             finally:
                 self.close_eyes()
