@@ -149,7 +149,7 @@ def lagging(truth: Truth, evaluation: float) -> str:
     Promtool evaluates all groups at every step. Prometheus leaves what is remembered as it is in between, and so do
     these.
     """
-    with mock.patch.object(shape, "MANY_SERVICES", 0):
+    with mock.patch.object(shape, "LEISURELY", ((0, 30.0),)):
         settings = Settings(evaluation_interval=evaluation)
         every, text = shape.memory_interval(truth, settings), render(truth, settings)[RULES]
     document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

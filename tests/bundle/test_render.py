@@ -11,6 +11,7 @@ import yaml
 from tests.bundle.conftest import EXAMPLE, service, truth
 
 from healer.bundle import BundleError, Settings, render, stale, validate, write
+from healer.bundle.shape import leisurely_interval
 from healer.truth.load import load_file
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def test_what_a_page_waits_for_reads_nothing_of_a_leisurely_group() -> None:
     assert {name: group["interval"] for name, group in groups.items()} == {
         "heartbeat-truth": "30s",
         "heartbeat": "5s",
-        "heartbeat-memory": "10s",
+        "heartbeat-memory": "15s",
         "heartbeat-status": "30s",
     }
     quick = " ".join(rule["expr"] for rule in groups["heartbeat"]["rules"])
@@ -110,20 +111,33 @@ def test_what_a_page_waits_for_reads_nothing_of_a_leisurely_group() -> None:
     assert [rule["record"] for rule in leisurely if "record" in rule and rule["record"] in quick] == []
 
 
+@pytest.mark.parametrize(("number", "pace"), [(999, 5.0), (1000, 30.0), (9999, 30.0), (10_000, 60.0)])
+def test_the_more_services_the_more_leisurely_what_no_page_waits_for(number: int, pace: float) -> None:
+    many = truth(*(service(f"s{index}") for index in range(number)))
+    assert leisurely_interval(many, Settings()) == pace
+    assert leisurely_interval(many, Settings(evaluation_interval=90.0)) == 90.0
+
+
 @pytest.mark.parametrize(
-    ("number", "interval", "timeout", "pace"),
+    ("number", "timeout", "scrape", "pace"),
     [
-        (999, 10.0, 30.0, None),
-        (1000, 10.0, 30.0, "10s"),  # twice in 22.5 s, in whole evaluations
-        (1000, 30.0, 90.0, "30s"),  # as leisurely as the rest
-        (1000, 5.0, 15.0, None),  # twice in 11.25 s is each time
+        (999, 30.0, 5.0, None),
+        (
+            1000,
+            30.0,
+            5.0,
+            "15s",
+        ),  # within the 17.5 s of 22.5 s that are left after a scrape, in whole evaluations
+        (1000, 30.0, 15.0, "10s"),  # twice in 22.5 s
+        (1000, 90.0, 5.0, "30s"),  # as leisurely as the rest
+        (1000, 15.0, 5.0, None),  # within 6.25 s is each time
     ],
 )
-def test_the_memory_of_many_services_is_written_twice_in_the_shortest_warm_up(
-    number: int, interval: float, timeout: float, pace: str | None
+def test_the_memory_of_many_services_is_written_between_the_first_scrape_and_the_end_of_the_shortest_warm_up(
+    number: int, timeout: float, scrape: float, pace: str | None
 ) -> None:
-    many = truth(*(service(f"s{index}", interval=interval, timeout=timeout) for index in range(number)))
-    text = render(many, Settings())["rules/heartbeat.rules.yml"]
+    many = truth(*(service(f"s{index}", interval=timeout / 3, timeout=timeout) for index in range(number)))
+    text = render(many, Settings(scrape_interval=scrape))["rules/heartbeat.rules.yml"]
     groups = {group["name"]: group for group in yaml.safe_load(text)["groups"]}
     assert groups.get("heartbeat-memory", {}).get("interval") == pace
     memory = groups["heartbeat-memory" if pace else "heartbeat"]["rules"]

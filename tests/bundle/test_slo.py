@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 import yaml
-from tests.bundle.conftest import Timeline
+from tests.bundle.conftest import Timeline, service, truth
+
+from healer.bundle import Settings, render, shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +103,27 @@ def test_each_miss_counts_once_wherever_between_two_evaluations_it_begins_and_en
     recorded(line, 7200, "misses:increase1d", len(begins) - 2)
     recorded(line, 9120, "misses:increase1d", len(begins))
     recorded(line, DAY + HOUR + 240, "misses:increase1d", 3)
+    line.hold()
+
+
+@pytest.mark.parametrize("every", [30, 60])
+def test_each_miss_counts_once_also_where_states_are_evaluated_seldom_because_services_are_many(
+    slow: Callable[..., Timeline], tmp_path: Path, every: int
+) -> None:
+    with mock.patch.object(shape, "LEISURELY", ((0, every),)):
+        bundle = render(truth(service("rss_agg")), Settings())
+    (tmp_path / "rules.yml").write_text(bundle["rules/heartbeat-slo.rules.yml"])
+    begins = [*range(every, 3600, 2 * every), 7200]
+
+    def missing(now: float) -> float | None:
+        state = any(begin <= now < begin + every for begin in begins)
+        return float(state) if now % every == every - 10 else None
+
+    line = slow(end=2 * HOUR + 720, rules=str(tmp_path / "rules.yml"))
+    line.add(TRUTH, 30)
+    line.add(MISSING, missing)
+    recorded(line, 2 * HOUR, "misses:increase1d", len(begins) - 1)
+    recorded(line, 2 * HOUR + 480, "misses:increase1d", len(begins))
     line.hold()
 
 

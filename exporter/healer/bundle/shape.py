@@ -25,10 +25,8 @@ FUTURE_SECONDS = 5.0
 """How far ahead of Prometheus' clock a stamp may be before it is taken for a clock fault."""
 QUEUE_CAPACITY = 10_000
 """Prometheus' own `--alertmanager.notification-queue-capacity`."""
-MANY_SERVICES = 1000
-"""From so many services on, what no page waits for is evaluated every `LEISURELY_SECONDS` only."""
-LEISURELY_SECONDS = 30.0
-"""Seconds between evaluations for which no page waits, where services are many."""
+LEISURELY = ((10_000, 60.0), (1000, 30.0))
+"""From how many services on, seconds between evaluations for which no page waits; the most first."""
 SAMPLES = 100
 """So many services of each bus stand for all of them where one would do."""
 SHORTEST_COUNT_SECONDS = 300.0
@@ -213,19 +211,20 @@ def leisurely_interval(truth: Truth, settings: Settings) -> float:
 
     As often as the rest while that costs next to nothing.
     """
-    if len(truth.services) < MANY_SERVICES:
-        return settings.evaluation_interval
-    return max(settings.evaluation_interval, LEISURELY_SECONDS)
+    seconds = next((pace for many, pace in LEISURELY if len(truth.services) >= many), 0.0)
+    return max(settings.evaluation_interval, seconds)
 
 
 def memory_interval(truth: Truth, settings: Settings) -> float:
     """Return how often the newest beats are written down in a group of their own; 0: in that of the verdicts.
 
-    They matter once an exporter that has forgotten them has watched for a warm-up, and are written down twice by then.
+    They matter once an exporter that has forgotten them has watched for a warm-up. Prometheus sees that it has by its
+    first scrape of it, and what is written until the warm-up ends is in time.
     """
     every = settings.evaluation_interval
     shortest = min((service.warmup for service in truth.services), default=0.0)
-    evaluations = min(leisurely_interval(truth, settings), shortest / 2) // every
+    left = max(shortest - settings.scrape_interval, shortest / 2)
+    evaluations = min(leisurely_interval(truth, settings), left) // every
     return evaluations * every if evaluations > 1 else 0.0
 
 
