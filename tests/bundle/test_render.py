@@ -103,7 +103,7 @@ def test_what_a_page_waits_for_reads_nothing_of_a_leisurely_group() -> None:
     assert {name: group["interval"] for name, group in groups.items()} == {
         "heartbeat-truth": "30s",
         "heartbeat": "5s",
-        "heartbeat-memory": "15s",
+        "heartbeat-memory": "10s",
         "heartbeat-status": "30s",
     }
     quick = " ".join(rule["expr"] for rule in groups["heartbeat"]["rules"])
@@ -119,25 +119,19 @@ def test_the_more_services_the_more_leisurely_what_no_page_waits_for(number: int
 
 
 @pytest.mark.parametrize(
-    ("number", "timeout", "scrape", "pace"),
+    ("number", "timeout", "pace"),
     [
-        (999, 30.0, 5.0, None),
-        (
-            1000,
-            30.0,
-            5.0,
-            "15s",
-        ),  # within the 17.5 s of 22.5 s that are left after a scrape, in whole evaluations
-        (1000, 30.0, 15.0, "10s"),  # twice in 22.5 s
-        (1000, 90.0, 5.0, "30s"),  # as leisurely as the rest
-        (1000, 15.0, 5.0, None),  # within 6.25 s is each time
+        (999, 30.0, None),
+        (1000, 30.0, "10s"),  # twice in 22.5 s, in whole evaluations
+        (1000, 90.0, "30s"),  # as leisurely as the rest
+        (1000, 15.0, None),  # twice in 11.25 s is each time
     ],
 )
-def test_the_memory_of_many_services_is_written_between_the_first_scrape_and_the_end_of_the_shortest_warm_up(
-    number: int, timeout: float, scrape: float, pace: str | None
+def test_the_memory_of_many_services_is_written_twice_in_the_shortest_warm_up(
+    number: int, timeout: float, pace: str | None
 ) -> None:
     many = truth(*(service(f"s{index}", interval=timeout / 3, timeout=timeout) for index in range(number)))
-    text = render(many, Settings(scrape_interval=scrape))["rules/heartbeat.rules.yml"]
+    text = render(many, Settings())["rules/heartbeat.rules.yml"]
     groups = {group["name"]: group for group in yaml.safe_load(text)["groups"]}
     assert groups.get("heartbeat-memory", {}).get("interval") == pace
     memory = groups["heartbeat-memory" if pace else "heartbeat"]["rules"]

@@ -218,13 +218,12 @@ def leisurely_interval(truth: Truth, settings: Settings) -> float:
 def memory_interval(truth: Truth, settings: Settings) -> float:
     """Return how often the newest beats are written down in a group of their own; 0: in that of the verdicts.
 
-    They matter once an exporter that has forgotten them has watched for a warm-up. Prometheus sees that it has by its
-    first scrape of it, and what is written until the warm-up ends is in time.
+    They matter once an exporter that has forgotten them has watched for a warm-up, and are written down twice by then.
+    More seldom, a replica that has watched for longer and never heard the service testifies too often before that.
     """
     every = settings.evaluation_interval
     shortest = min((service.warmup for service in truth.services), default=0.0)
-    left = max(shortest - settings.scrape_interval, shortest / 2)
-    evaluations = min(leisurely_interval(truth, settings), left) // every
+    evaluations = min(leisurely_interval(truth, settings), shortest / 2) // every
     return evaluations * every if evaluations > 1 else 0.0
 
 
