@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 import yaml
 from tests.bundle.conftest import EXAMPLE, service, truth
 
-from healer.bundle import BundleError, Settings, render, stale, validate, write
+from healer.bundle import BundleError, Settings, render, shape, stale, validate, write
 from healer.bundle.shape import leisurely_interval
 from healer.truth.load import load_file
 
@@ -116,6 +117,13 @@ def test_the_more_services_the_more_leisurely_what_no_page_waits_for(number: int
     many = truth(*(service(f"s{index}") for index in range(number)))
     assert leisurely_interval(many, Settings()) == pace
     assert leisurely_interval(many, Settings(evaluation_interval=90.0)) == 90.0
+
+
+@pytest.mark.parametrize(("pace", "patience"), [(5.0, "1m"), (30.0, "1m"), (60.0, "2m")])
+def test_nobody_is_called_unwatched_by_two_looks_alone(pace: float, patience: str) -> None:
+    with mock.patch.object(shape, "LEISURELY", ((0, pace),)):
+        (alert,) = (each for each in rules(truth(service("a"))) if each.get("alert") == "HeartbeatUnwatched")
+    assert alert["for"] == patience
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ def memory_interval(truth: Truth, settings: Settings) -> float:
     """Return how often the newest beats are written down in a group of their own; 0: in that of the verdicts.
 
     They matter once an exporter that has forgotten them has watched for a warm-up, and are written down twice by then.
-    More seldom, a replica that has watched for longer and never heard the service testifies too often before that.
+    The longer it takes, the likelier another replica testifies first that has watched for longer and never heard them.
     """
     every = settings.evaluation_interval
     shortest = min((service.warmup for service in truth.services), default=0.0)
