@@ -22,7 +22,7 @@ WITNESS = "instance_bus:heartbeat_witness_timestamp_seconds:max"
 OBSERVED = "bus:heartbeat_observed_timestamp_seconds:min"
 SEEN = "svc:heartbeat_last_seen_timestamp_seconds:max"
 WATCHED_SINCE = "svc:heartbeat_watch_start_timestamp_seconds:min"
-REMEMBERED = "svc:heartbeat_remembered_timestamp_seconds:max"
+DOUBTED = "svc:heartbeat_doubted_timestamp_seconds:zero"
 HELD = "svc:heartbeat_held_timestamp_seconds:zero"
 SUSPECT = "svc:heartbeat_suspected:bool"
 SUSPECT_SEEN = "svc:heartbeat_suspect_last_seen_timestamp_seconds:max"
@@ -39,7 +39,7 @@ ABOUT_MISSES = frozenset(
         WITNESS,
         OBSERVED,
         SEEN,
-        REMEMBERED,
+        DOUBTED,
         HELD,
         SUSPECT,
         SUSPECT_SEEN,
@@ -169,18 +169,16 @@ MUTANTS = (
     Mutant("beats from the future, remembered", SEEN, r"<= time\(\) \+ 5", "<= time() + 5000"),
     Mutant("no beat but from the future, remembered", SEEN, r"<= time\(\)", ">= time()"),
     Mutant("beats of removed services", SEEN, rf'(or {SEEN}\{{svc=~")', r"\1gone|"),
-    # ---- what is remembered of those that nobody shows
-    # No mutant: everybody remembered, always. It would be slower, and nothing else.
-    Mutant("nothing is remembered", REMEMBERED, "^max by", "0 * max by"),
-    _removed("doubt of what is shown from the future", REMEMBERED, r" <= time\(\) \+ 5(?= unless on \(job)"),
+    # ---- of whom nothing credible is shown
+    # No mutant: everybody doubted, always. It would be slower, and nothing else.
+    Mutant("the doubted are suspected like all others", DOUBTED, r"^0 \*", "1e9 *"),
+    Mutant("the credible are doubted", DOUBTED, r"unless on \(svc\)", "and on (svc)"),
+    _removed("doubt of what is shown from the future", DOUBTED, r" <= time\(\) \+ 5"),
     _removed(
         "doubt of what is shown by clocks ahead",
-        REMEMBERED,
+        DOUBTED,
         rf" unless on \(job, instance, bus\) {AGE}\S+ < -5",
     ),
-    Mutant("forgotten when anything is shown", REMEMBERED, r"> (scalar\(.*?, 0\)\))", r">= 0 * \1"),
-    _removed("the watched of whom nothing credible is shown", REMEMBERED, r" or on \(svc\) 0 \* .*$"),
-    _removed("the watched who are shown in the future alone", REMEMBERED, r" <= time\(\) \+ 5(?= \)$)"),
     # ---- suspects
     Mutant("the missing are suspected like all others", HELD, "^0 \\*", "1e9 *"),
     Mutant("nobody suspected for an old stamp", SUSPECT, r"clamp_min\((.*), 0\) or", r"0 * (\1) or"),
@@ -188,7 +186,7 @@ MUTANTS = (
     Mutant("suspected for new stamps", SUSPECT, r"\} <= ", "} >= "),
     _removed("suspicion while nobody testifies", SUSPECT, r" or on \(\) vector\(0\)"),
     Mutant("doubt of the never heard, soon after 1970", SUSPECT, r"clamp_min\((.*), 0\) or", r"\1 or"),
-    _removed("suspicion of the remembered", SUSPECT, rf"\|{REMEMBERED}(?=\")"),
+    _removed("suspicion of the doubted", SUSPECT, rf"\|{DOUBTED}"),
     _removed("suspicion of the missing", SUSPECT, rf"\|{HELD}"),
     Mutant("suspicion of removed services", SUSPECT, 'svc=~"', 'svc=~"gone|'),
     # ---- their newest beat
@@ -203,7 +201,7 @@ MUTANTS = (
     Mutant(
         "one wrong clock discredits all replicas", SUSPECT_SEEN, r"on \(job, instance, bus\)", "on (job, bus)"
     ),
-    _removed("the memory", SUSPECT_SEEN, rf" or \( {REMEMBERED}.*? \)(?= \)$)"),
+    _removed("the memory", SUSPECT_SEEN, rf" or \( {SEEN}.*? \)(?= \)$)"),
     Mutant("beats from the future", SUSPECT_SEEN, r"<= time\(\) \+ 5", "<= time() + 5000"),
     Mutant("no beat but from the future", SUSPECT_SEEN, r"<= time\(\)", ">= time()"),
     Mutant("no beat less than 5 s old", SUSPECT_SEEN, r"time\(\) \+ 5", "time() - 5"),

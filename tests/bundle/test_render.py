@@ -143,7 +143,7 @@ def test_the_memory_of_many_services_is_written_twice_in_the_shortest_warm_up(
     groups = {group["name"]: group for group in yaml.safe_load(text)["groups"]}
     assert groups.get("heartbeat-memory", {}).get("interval") == pace
     memory = groups["heartbeat-memory" if pace else "heartbeat"]["rules"]
-    assert "svc:heartbeat_remembered_timestamp_seconds:max" in [rule.get("record") for rule in memory]
+    assert "svc:heartbeat_last_seen_timestamp_seconds:max" in [rule.get("record") for rule in memory]
 
 
 @pytest.mark.parametrize("timeout", [30.0, 22.5, 0.1, 1e6, 86400.0, 1 / 3])

@@ -67,13 +67,11 @@ class OnBus:
 
     Attributes:
         bus: Its name.
-        timeout: The shortest of theirs, in seconds.
         ids: The classes' ids.
         names: Who they are, sorted.
     """
 
     bus: str
-    timeout: float
     ids: tuple[str, ...]
     names: tuple[str, ...]
 
@@ -121,7 +119,6 @@ def on_buses(classes: Iterable[Class]) -> tuple[OnBus, ...]:
     return tuple(
         OnBus(
             bus,
-            min(each.timeout for each in same),
             tuple(each.id for each in same),
             tuple(sorted(name for each in same for name in each.names)),
         )
@@ -219,7 +216,6 @@ def memory_interval(truth: Truth, settings: Settings) -> float:
     """Return how often the newest beats are written down in a group of their own; 0: in that of the verdicts.
 
     They matter once an exporter that has forgotten them has watched for a warm-up, and are written down twice by then.
-    The longer it takes, the likelier another replica testifies first that has watched for longer and never heard them.
     """
     every = settings.evaluation_interval
     shortest = min((service.warmup for service in truth.services), default=0.0)
