@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from tests.bundle.replay import many
 
 from healer.bundle import Settings, render, write
 from healer.bundle.scenarios import notation
@@ -26,12 +28,15 @@ SHA = "ab" * 32
 ORDER = [
     "heartbeat-truth",
     "heartbeat",
+    "heartbeat-memory",
     "heartbeat-status",
     "heartbeat-slow",
     "heartbeat-slo-hourly",
     "heartbeat-slo",
 ]
 """How the groups follow each other within an instant; without it, promtool throws dice."""
+FORMS = ("few", "many")
+"""Rules of few services, and of so many that their memory is a group of its own, one evaluation behind."""
 MISSES = 'ALERTS{alertname="HeartbeatMiss"}'
 LATE = "time() - max by (svc) (svc:heartbeat_silent_since_timestamp_seconds:latched)"
 
@@ -157,18 +162,37 @@ class Timeline:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def example(form: str) -> dict[str, str]:
+    """The bundle of EXAMPLE in the `form` that it has, `few`, or would have if services were `many`."""
+    with many() if form == "many" else nullcontext():
+        return render(EXAMPLE, Settings())
+
+
 @pytest.fixture(scope="session")
-def example_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of EXAMPLE, written."""
-    folder = tmp_path_factory.mktemp("bundle")
-    write(render(EXAMPLE, Settings()), folder)
-    return folder
+def example_bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The bundle of EXAMPLE in both forms, written."""
+    folders = {form: tmp_path_factory.mktemp(form) for form in FORMS}
+    for form, folder in folders.items():
+        write(example(form), folder)
+    return folders
+
+
+@pytest.fixture(scope="session")
+def example_bundle(example_bundles: dict[str, Path]) -> Path:
+    """The bundle of EXAMPLE as it is, written."""
+    return example_bundles["few"]
 
 
 @pytest.fixture
-def timeline(example_bundle: Path, servers: Servers) -> Callable[..., Timeline]:
+def form() -> str:
+    """Which rules a time line is about."""
+    return "few"
+
+
+@pytest.fixture
+def timeline(example_bundles: dict[str, Path], form: str, servers: Servers) -> Callable[..., Timeline]:
     """Starts a time line: `timeline(end=120)`, with scrapes every 5 s, or `timeline(end=120, step=30)`."""
-    rules = sorted((example_bundle / "rules").glob("*.yml"))
+    rules = sorted((example_bundles[form] / "rules").glob("*.yml"))
 
     def start(*, end: float, step: float = 5.0) -> Timeline:
         return Timeline(rules, servers.promtool.path, step=step, end=end)

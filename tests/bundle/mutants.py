@@ -68,6 +68,7 @@ class Mutant:
         find: A regular expression for what is replaced in the rule's field, white space being one space.
         into: What it becomes.
         field: Which field of the rule.
+        form: Whether it is of the rules of `few` services or of `many`.
     """
 
     what: str
@@ -75,6 +76,7 @@ class Mutant:
     find: str
     into: str
     field: str = "expr"
+    form: str = "few"
 
     @property
     def about_misses(self) -> bool:
@@ -115,11 +117,46 @@ class Mutant:
         return after != before
 
 
-def _removed(what: str, rule: str, clause: str) -> Mutant:
-    return Mutant(f"without {what}", rule, clause, "")
+def _removed(what: str, rule: str, clause: str, form: str = "few") -> Mutant:
+    return Mutant(f"without {what}", rule, clause, "", form=form)
 
 
 _e = re.escape
+
+MANY = (
+    # ---- the newest beat, remembered by a group of its own
+    Mutant("the beats of one scrape alone", SEEN, r"max_over_time\( ?(\S+)\[\w+\] ?\)", r"(\1)", form="many"),
+    Mutant(
+        "trust in a clock that was ahead in between",
+        SEEN,
+        r"min_over_time\( ?(\S+)\[\w+\] ?\)",
+        r"(\1)",
+        form="many",
+    ),
+    # ---- the newest beat of suspects, remembered or shown
+    Mutant("the oldest beat of all replicas", SUSPECT_SEEN, "^max by", "min by", form="many"),
+    Mutant("beats on any bus", SUSPECT_SEEN, rf'({BEATS}\{{)bus="[^"]*",', r"\1", form="many"),
+    _removed(
+        "distrust of clocks that are ahead",
+        SUSPECT_SEEN,
+        r" unless on \(job, instance, bus\) .*? < -5(?= or)",
+        form="many",
+    ),
+    Mutant("distrust of clocks that are right", SUSPECT_SEEN, "< -5 or", "> -5 or", form="many"),
+    Mutant(
+        "one wrong clock discredits all replicas",
+        SUSPECT_SEEN,
+        r"on \(job, instance, bus\)",
+        "on (job, bus)",
+        form="many",
+    ),
+    _removed("the memory", SUSPECT_SEEN, rf" or \( {SEEN}.*? \)(?= \)$)", form="many"),
+    _removed("what is shown", SUSPECT_SEEN, rf"(?<=^max by \(svc\) \( ).* or (?=\( {SEEN})", form="many"),
+    Mutant("beats from the future", SUSPECT_SEEN, r"<= time\(\) \+ 5", "<= time() + 5000", form="many"),
+    Mutant("no beat but from the future", SUSPECT_SEEN, r"<= time\(\)", ">= time()", form="many"),
+    Mutant("no beat less than 5 s old", SUSPECT_SEEN, r"time\(\) \+ 5", "time() - 5", form="many"),
+)
+"""Of rules of many services, where these differ from those of few."""
 
 MUTANTS = (
     # ---- constants
@@ -190,21 +227,9 @@ MUTANTS = (
     _removed("suspicion of the missing", SUSPECT, rf"\|{HELD}"),
     Mutant("suspicion of removed services", SUSPECT, 'svc=~"', 'svc=~"gone|'),
     # ---- their newest beat
-    Mutant("the oldest beat of all replicas", SUSPECT_SEEN, "^max by", "min by"),
-    Mutant("beats on any bus", SUSPECT_SEEN, rf'({BEATS}\{{)bus="[^"]*",', r"\1"),
-    _removed(
-        "distrust of clocks that are ahead",
-        SUSPECT_SEEN,
-        r" unless on \(job, instance, bus\) .*? < -5(?= or)",
-    ),
-    Mutant("distrust of clocks that are right", SUSPECT_SEEN, "< -5 or", "> -5 or"),
-    Mutant(
-        "one wrong clock discredits all replicas", SUSPECT_SEEN, r"on \(job, instance, bus\)", "on (job, bus)"
-    ),
-    _removed("the memory", SUSPECT_SEEN, rf" or \( {SEEN}.*? \)(?= \)$)"),
-    Mutant("beats from the future", SUSPECT_SEEN, r"<= time\(\) \+ 5", "<= time() + 5000"),
-    Mutant("no beat but from the future", SUSPECT_SEEN, r"<= time\(\)", ">= time()"),
-    Mutant("no beat less than 5 s old", SUSPECT_SEEN, r"time\(\) \+ 5", "time() - 5"),
+    Mutant("the oldest beat remembered", SUSPECT_SEEN, "^max by", "min by"),
+    # No mutant: what is remembered of other buses. It is carried over from there.
+    *MANY,
     # ---- their longest watch
     Mutant("the shortest watch", SUSPECT_WATCH, "^min by", "max by"),
     Mutant("a watch that is none", SUSPECT_WATCH, r"\) > 0", ") >= 0"),

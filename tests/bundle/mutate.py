@@ -25,13 +25,12 @@ from unittest import mock
 import click
 import pytest
 import yaml
-from tests.bundle.conftest import EXAMPLE, ORDER
+from tests.bundle.conftest import FORMS, ORDER, example
 from tests.bundle.mutants import MUTANTS, Mutant
-from tests.bundle.replay import RULES, Batch, about_misses, frugal
-from tests.bundle.test_differential import generated
-from tests.bundle.world import BRISK, SLOW, USUAL
+from tests.bundle.replay import RULES, Batch, about_misses, frugal, judged, lagging, usual
+from tests.bundle.test_differential import FORGETFUL, HASTY, PATIENT, generated
+from tests.bundle.world import BRISK, SLOW, USUAL, Pace
 
-from healer.bundle import Settings, render
 from healer.stack.servers import find
 
 if TYPE_CHECKING:
@@ -54,9 +53,9 @@ _NAMED = re.compile(r"# (test_\w+)")
 class Collector:
     """A pytest plugin that keeps what a test would have replayed, and lets the test pass."""
 
-    def __init__(self, rules: str) -> None:
-        self.groups: list[tuple[str, str, str, dict[str, Any]]] = []
-        self._rules = rules
+    def __init__(self, rules: dict[str, str]) -> None:
+        self.groups: list[tuple[str, str, str, str, dict[str, Any]]] = []
+        self._forms = {text: form for form, text in rules.items()}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
@@ -65,9 +64,9 @@ class Collector:
         def keep(command: list[Any], **_: object) -> subprocess.CompletedProcess[str]:
             document = yaml.safe_load(Path(command[3]).read_text())
             about = {Path(path).name: Path(path).read_text() for path in document["rule_files"]}
-            assert about[Path(RULES).name] == self._rules, f"{item.name} is about other rules"
+            form = self._forms[about[Path(RULES).name]]
             for group in document["tests"]:
-                self.groups.append((item.path.name, item.name, document["evaluation_interval"], group))
+                self.groups.append((item.path.name, item.name, form, document["evaluation_interval"], group))
             return subprocess.CompletedProcess(command, 0, "", "")
 
         with mock.patch("subprocess.run", keep):
@@ -78,9 +77,16 @@ class Net:
     """One promtool test file about rules that lie beside it."""
 
     def __init__(
-        self, name: str, document: dict[str, Any], bundle: dict[str, str], *, worlds: bool = False
+        self,
+        name: str,
+        document: dict[str, Any],
+        bundle: dict[str, str],
+        *,
+        form: str = "few",
+        worlds: bool = False,
     ) -> None:
         self.name = name
+        self.form = form
         self._document = document
         self._bundle = bundle
         self.worlds = worlds
@@ -104,24 +110,38 @@ class Net:
 
 def nets(*, closed: bool) -> list[Net]:
     """All nets, those that catch most in the least time first."""
-    bundle = render(EXAMPLE, Settings())
-    rules = {path: text for path, text in bundle.items() if path.startswith("rules/")}
+    rules = {
+        form: {path: text for path, text in example(form).items() if path.startswith("rules/")}
+        for form in FORMS
+    }
     # Before any world is made: hypothesis wants its plugin loaded first.
     quick, slow = _scenarios(rules, QUICK), _scenarios(rules, LENGTHY)
-    own = Net("the bundle's own tests", yaml.safe_load(bundle[GENERATED]), rules)
+    own = Net("the bundle's own tests", yaml.safe_load(example("few")[GENERATED]), rules["few"])
     made: list[Net] = []
     paces = [(pace.name, generated(pace, SAMPLE)) for pace in (BRISK, USUAL, SLOW)]
     for start in range(0, SAMPLE, NET):
         for name, some in paces:
             batch = Batch(some[start : start + NET], closed=closed)
-            rules_of_worlds = {RULES: render(batch.truth(), Settings())[RULES]}
-            made.append(Net(f"{name} worlds", batch.document(), rules_of_worlds, worlds=True))
+            made.append(Net(f"{name} worlds", batch.document(), {RULES: usual(batch.truth())}, worlds=True))
     first = len(paces)
-    return [own, *quick, *made[:first], *slow, *made[first:]]
+    lag = [_lagging(pace, closed=closed) for pace in (HASTY, PATIENT)]
+    return [own, *quick, *made[:first], *slow, *made[first:], *lag]
 
 
-def _scenarios(rules: dict[str, str], names: tuple[str, ...]) -> list[Net]:
-    collector = Collector(rules[RULES])
+def _lagging(pace: Pace, *, closed: bool) -> Net:
+    # Without those that the rules may see otherwise than the model does, for they heed scrapes between evaluations.
+    some = [
+        world
+        for world in [*generated(pace, SAMPLE), *[FORGETFUL] * (pace is PATIENT)]
+        if judged(world, closed=closed) == judged(world, closed=closed, attentive=True)
+    ]
+    batch = Batch(some, closed=closed)
+    rules = {RULES: lagging(batch.truth(), float(pace.evaluation))}
+    return Net(f"{pace.name} worlds", batch.document(), rules, form="many", worlds=True)
+
+
+def _scenarios(rules: dict[str, dict[str, str]], names: tuple[str, ...]) -> list[Net]:
+    collector = Collector({form: files[RULES] for form, files in rules.items()})
     files = [str(HERE / name) for name in names]
     options = [
         "-q",
@@ -135,14 +155,19 @@ def _scenarios(rules: dict[str, str], names: tuple[str, ...]) -> list[Net]:
     with contextlib.redirect_stdout(io.StringIO()) as said:
         status = pytest.main([*files, *options], plugins=[collector])
     assert status == 0, said.getvalue()
-    documents: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for file, name, interval, group in collector.groups:
+    documents: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for file, name, form, interval, group in collector.groups:
         for each in group["promql_expr_test"]:
             each["expr"] += f" # {name}"
-        documents.setdefault((file, interval), []).append(group)
+        documents.setdefault((file, form, interval), []).append(group)
     return [
-        Net(file, {"group_eval_order": ORDER, "evaluation_interval": interval, "tests": groups}, rules)
-        for (file, interval), groups in documents.items()
+        Net(
+            file,
+            {"group_eval_order": ORDER, "evaluation_interval": interval, "tests": groups},
+            rules[form],
+            form=form,
+        )
+        for (file, form, interval), groups in documents.items()
     ]
 
 
@@ -156,7 +181,7 @@ def main(*, every_net: bool) -> int:
         assert not net.catch(promtool, None), f"{net.name} fail without a mutant"
 
     def caught(mutant: Mutant) -> dict[str, list[str]]:
-        able = [net for net in every if mutant.about_misses or not net.worlds]
+        able = [net for net in every if net.form == mutant.form and (mutant.about_misses or not net.worlds)]
         by: dict[str, list[str]] = {}
         for net in able:
             if found := net.catch(promtool, mutant):

@@ -27,6 +27,7 @@ from healer.truth.model import Bus, Monitor, Service, Truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from healer.stack.servers import Program
 
@@ -143,13 +144,18 @@ def usual(truth: Truth) -> str:
     return render(truth, Settings())[RULES]
 
 
+def many() -> AbstractContextManager[object]:
+    """Rules written meanwhile are those that a truth of many services would have."""
+    return mock.patch.object(shape, "LEISURELY", ((0, 30.0),))
+
+
 def lagging(truth: Truth, evaluation: float) -> str:
     """The rules of `truth`, as they would be if it had many services, evaluated so often.
 
     Promtool evaluates all groups at every step. Prometheus leaves what is remembered as it is in between, and so do
     these.
     """
-    with mock.patch.object(shape, "LEISURELY", ((0, 30.0),)):
+    with many():
         settings = Settings(evaluation_interval=evaluation)
         every, text = shape.memory_interval(truth, settings), render(truth, settings)[RULES]
     document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from tests.bundle.replay import Replay, lagging
-from tests.bundle.world import BRISK, SLOW, USUAL, Pace, World
+from tests.bundle.world import BRISK, SLOW, USUAL, Life, Pace, Service, Span, World
 from tests.bundle.worlds import WORLDS, told, worlds
 
 if TYPE_CHECKING:
@@ -21,6 +21,14 @@ PATIENT = Pace("patient", 5, 240, 10.0, 30.0, (1, 5, 10, 30), ((10.0, 30.0), (2.
 """Warm-ups of four evaluations and more, in which a memory may lag by two. Which replica's stamp of one beat it holds
 by then is open, so there is but one.
 """
+
+FORGETFUL = World(
+    PATIENT,
+    1,
+    (Service("red", "one", 10.0, 30.0, (Span(8.5, 59),), (0.0,)),),
+    (Life(0, (Span(0, 61.25), Span(70, 241))),),
+)
+"""The replica goes after an evaluation that sees the last beat, and before what is remembered is written down."""
 
 BATCH = 60
 """Worlds in one run of promtool, whose start costs as much as several worlds."""
@@ -114,3 +122,11 @@ def test_they_agree_also_where_the_memory_lags_because_services_are_many(
     write = partial(lagging, evaluation=float(pace.evaluation))
     # Its windows show it beats of scrapes that no evaluation saw, because the exporter was gone by then.
     hold(Replay(servers.promtool, write, excuse=True), pace, -(-WORLDS // 10))
+
+
+def test_a_beat_is_remembered_that_was_shown_between_two_writings_of_the_memory_alone(
+    servers: Servers,
+) -> None:
+    replay = Replay(servers.promtool, partial(lagging, evaluation=float(PATIENT.evaluation)))
+    assert replay.differences([FORGETFUL]) == [[]]
+    assert replay.missing

@@ -1,10 +1,11 @@
-"""The eight promises about a miss, each as a time line that a naive rule gets wrong."""
+"""The eight promises about a miss, each as a time line that a naive rule gets wrong; of few services and of many."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.bundle.conftest import EXAMPLE
+import pytest
+from tests.bundle.conftest import EXAMPLE, FORMS
 
 from healer.bundle.shape import sharded
 
@@ -29,6 +30,12 @@ def beats(until: float, every: float = 5.0, offset: float = 0.0) -> Callable[[fl
 def alive(now: float) -> float:
     """An own beat that has just come back."""
     return now
+
+
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest) -> str:
+    """A promise is kept in either form of the rules."""
+    return str(request.param)
 
 
 # 1. A service that was heard is missing once its last beat is older than its timeout, as observed.
@@ -411,6 +418,52 @@ def test_a_clock_ahead_does_not_stand_for_what_the_other_replica_has_forgotten(
     line.hold()
 
 
+def test_a_clock_ahead_does_not_stand_for_what_the_other_replica_shows_from_the_future(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=180)
+    # The service is dead since 45. What the first replica, 30 s ahead, shows of that looks new from 70 on.
+    line.exporter("a", loopback=lambda now: now + 30)
+    line.exporter("b", loopback=alive)
+    line.service("rss_agg", watch=31, seen=lambda now: min(now, 45.0) + 30)
+    line.service("rss_agg", watch=1, seen=lambda now: min(now, 45.0) if now < 60 else 3700.0, replica="b")
+    line.missing(75)
+    line.missing(80, "rss_agg")
+    line.late(80, "rss_agg", 35)
+    line.hold()
+
+
+def test_a_clock_that_was_ahead_for_a_while_makes_no_newer_beat_of_an_old_one(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=180)
+
+    def ahead(now: float) -> float:
+        return 45.0 if 80 <= now < 90 else 0.0
+
+    line.exporter("a", loopback=lambda now: now + ahead(now))
+    line.service("rss_agg", watch=lambda now: 1 + ahead(now), seen=lambda now: min(now, 60.0) + ahead(now))
+    for at in range(95, 185, 5):
+        line.missing(at, "rss_agg")
+        line.late(at, "rss_agg", at - 60)
+    line.hold()
+
+
+def test_a_return_is_believed_of_the_replica_whose_clock_is_right(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=120)
+    line.exporter("a", loopback=lambda now: now + 45)
+    line.exporter("b", loopback=alive)
+
+    def seen(now: float) -> float:
+        return now if now >= 100 else min(now, 20.0)
+
+    line.service("rss_agg", watch=46, seen=lambda now: seen(now) + 45)
+    line.service("rss_agg", watch=1, seen=seen, replica="b")
+    line.missing(95, "rss_agg")
+    line.missing(100)
+    line.hold()
+
+
 def test_an_exporter_whose_clock_runs_ahead_calls_nobody_missing(timeline: Callable[..., Timeline]) -> None:
     line = timeline(end=240)
     line.exporter("a", loopback=lambda now: now if now < 60 else now + 20)
@@ -520,11 +573,17 @@ def older(line: Timeline, record: str, labels: str, column: Callable[[float], fl
     line.add(f'{record}{{svc="rss_agg", {labels}}}', until(60, column))
 
 
+def class_of(name: str) -> str:
+    """The class that the rules have the service in."""
+    (id_,) = (each.id for shard in sharded(EXAMPLE, 1) for each in shard if name in each.names)
+    return id_
+
+
 def test_a_service_that_came_back_while_prometheus_was_down_is_missing_no_more(
     timeline: Callable[..., Timeline],
 ) -> None:
     """A restarted Prometheus marks nothing stale that it recorded before: the latch stands for five minutes."""
-    (id_,) = (each.id for shard in sharded(EXAMPLE, 1) for each in shard if "rss_agg" in each.names)
+    id_ = class_of("rss_agg")
     line = timeline(end=240)
     labels = f'bus="system-redis", class="{id_}", severity="critical", timeout="30", recorded="before"'
     older(line, "svc:heartbeat_silent_since_timestamp_seconds:latched", labels, lambda _: 20.0)
@@ -548,8 +607,12 @@ def test_a_watch_of_before_the_restart_is_none(timeline: Callable[..., Timeline]
     older(
         line, "svc:heartbeat_last_seen_timestamp_seconds:max", 'bus="system-redis", class="0"', lambda _: 20.0
     )
-    watch = "svc:heartbeat_suspect_watch_start_timestamp_seconds:min"
-    line.add(f'{watch}{{svc="rss_agg", bus="system-redis"}}', lambda now: 1.0 if now == 0 else None)
+    id_ = class_of("rss_agg")
+    for record, labels in {
+        "svc:heartbeat_suspected:bool": f'bus="system-redis", class="{id_}"',
+        "svc:heartbeat_suspect_watch_start_timestamp_seconds:min": 'bus="system-redis"',
+    }.items():
+        line.add(f'{record}{{svc="rss_agg", {labels}}}', lambda now: 1.0 if now == 0 else None)
     line.exporter("a", loopback=alive)
     line.add('heartbeat_bus_up{job="heartbeat", instance="a", bus="system-redis"}', 1.0)
     line.never_missing(until=240)
@@ -567,6 +630,20 @@ def test_the_verdict_of_an_older_truth_makes_no_second_alert(timeline: Callable[
     line.expect(200, "count({__name__='ALERTS', alertname='HeartbeatMiss'})", {"{}": 1.0})
     line.missing(65, "rss_agg")
     line.missing(200, "rss_agg")
+    line.hold()
+
+
+def test_what_is_remembered_is_newer_than_what_an_older_truth_remembered(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=240)
+    older(
+        line, "svc:heartbeat_last_seen_timestamp_seconds:max", 'bus="system-redis", class="0"', lambda _: 20.0
+    )
+    line.service("rss_agg", watch=1, seen=lambda now: min(now, 90.0))
+    line.missing(120)
+    line.missing(125, "rss_agg")
+    line.late(125, "rss_agg", 35)
     line.hold()
 
 

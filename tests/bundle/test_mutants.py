@@ -6,18 +6,16 @@ import json
 
 import promql_parser
 import pytest
-from tests.bundle.conftest import EXAMPLE
+from tests.bundle.conftest import example
 from tests.bundle.mutants import MUTANTS, Mutant, MutationError
-from tests.bundle.replay import RULES, Batch
-from tests.bundle.test_differential import generated
+from tests.bundle.replay import RULES, Batch, lagging, usual
+from tests.bundle.test_differential import PATIENT, generated
 from tests.bundle.world import USUAL
-
-from healer.bundle import Settings, render
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what.replace(" ", "-"))
 def test_a_mutant_changes_the_rules_in_exactly_one_place(mutant: Mutant) -> None:
-    changed = json.loads(mutant.apply(render(EXAMPLE, Settings())[RULES]))
+    changed = json.loads(mutant.apply(example(mutant.form)[RULES]))
     for rule in (rule for group in changed["groups"] for rule in group["rules"]):
         if mutant.rule in {rule.get("alert"), rule.get("record")}:
             promql_parser.parse(
@@ -26,16 +24,16 @@ def test_a_mutant_changes_the_rules_in_exactly_one_place(mutant: Mutant) -> None
 
 
 def test_mutants_about_misses_change_the_rules_of_worlds() -> None:
-    rules = render(Batch(generated(USUAL, 20), closed=True).truth(), Settings())[RULES]
+    usually = usual(Batch(generated(USUAL, 20), closed=True).truth())
+    lags = lagging(Batch(generated(PATIENT, 20), closed=True).truth(), float(PATIENT.evaluation))
     for mutant in MUTANTS:
         if mutant.about_misses:
-            mutant.apply(rules, branches=True)
+            mutant.apply(lags if mutant.form == "many" else usually, branches=True)
 
 
 def test_no_two_mutants_are_the_same() -> None:
-    rules = render(EXAMPLE, Settings())[RULES]
     assert (
-        len({mutant.apply(rules) for mutant in MUTANTS})
+        len({mutant.apply(example(mutant.form)[RULES]) for mutant in MUTANTS})
         == len({each.what for each in MUTANTS})
         == len(MUTANTS)
     )
@@ -43,4 +41,4 @@ def test_no_two_mutants_are_the_same() -> None:
 
 def test_a_mutation_that_does_not_fit_is_refused() -> None:
     with pytest.raises(MutationError, match="fits 0 places"):
-        Mutant("nothing", "HeartbeatMiss", "no such text", "").apply(render(EXAMPLE, Settings())[RULES])
+        Mutant("nothing", "HeartbeatMiss", "no such text", "").apply(example("few")[RULES])
