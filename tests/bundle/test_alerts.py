@@ -300,7 +300,7 @@ def test_a_missing_healer_stands_for_all_services(timeline: Callable[..., Timeli
 
 
 def test_a_service_that_keeps_missing_and_returning_flaps(timeline: Callable[..., Timeline]) -> None:
-    line = timeline(end=600)
+    line = timeline(end=600, counted=True)
     line.service("rss_agg", watch=1, seen=lambda now: now // 60 * 60 + (now % 60 if now < 60 else 0))
     line.firing(160, "HeartbeatFlapping")
     line.firing(220, "HeartbeatFlapping", '{bus="system-redis", svc="rss_agg"}')
@@ -308,7 +308,7 @@ def test_a_service_that_keeps_missing_and_returning_flaps(timeline: Callable[...
 
 
 def test_a_publisher_that_keeps_restarting_is_in_a_crash_loop(timeline: Callable[..., Timeline]) -> None:
-    line = timeline(end=900)
+    line = timeline(end=900, counted=True)
     line.service("rss_agg", watch=1, seen=alive)
     for replica in ("a", "b"):
         line.add(

@@ -171,7 +171,7 @@ def test_a_missing_service_is_down_while_it_is_watched_and_unknown_while_not(
     def gone(now: float) -> str | None:
         return "stale" if now == 1680 else None
 
-    line = timeline(end=3600, step=60)
+    line = timeline(end=3600, step=60, counted=True)
     line.evaluation = 240
     line.service(
         "vexy_ai",
