@@ -155,6 +155,8 @@ MANY = (
     Mutant("beats from the future", SUSPECT_SEEN, r"<= time\(\) \+ 5", "<= time() + 5000", form="many"),
     Mutant("no beat but from the future", SUSPECT_SEEN, r"<= time\(\)", ">= time()", form="many"),
     Mutant("no beat less than 5 s old", SUSPECT_SEEN, r"time\(\) \+ 5", "time() - 5", form="many"),
+    # Of few, what is remembered is never zero.
+    Mutant("never heard since 1970", SILENT, r"> 0 < scalar", ">= 0 < scalar", form="many"),
 )
 """Of rules of many services, where these differ from those of few."""
 
@@ -280,7 +282,6 @@ MUTANTS = (
         rf"unless on \(svc\) ({SUSPECT_SEEN}\S+ > 0 \) \) and)",
         r"and on (svc) \1",
     ),
-    Mutant("never heard since 1970", SILENT, r"> 0 < scalar", ">= 0 < scalar"),
     _removed(
         "distrust of a watch from before a restart",
         SILENT,
