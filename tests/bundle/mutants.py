@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -117,46 +117,43 @@ class Mutant:
         return after != before
 
 
-def _removed(what: str, rule: str, clause: str, form: str = "few") -> Mutant:
-    return Mutant(f"without {what}", rule, clause, "", form=form)
+def _removed(what: str, rule: str, clause: str) -> Mutant:
+    return Mutant(f"without {what}", rule, clause, "")
 
 
 _e = re.escape
 
-MANY = (
+_MANY = (
     # ---- the newest beat, remembered by a group of its own
-    Mutant("the beats of one scrape alone", SEEN, r"max_over_time\( ?(\S+)\[\w+\] ?\)", r"(\1)", form="many"),
+    Mutant("the beats of one scrape alone", SEEN, r"max_over_time\( ?(\S+)\[\w+\] ?\)", r"(\1)"),
     Mutant(
         "trust in a clock that was ahead in between",
         SEEN,
         r"min_over_time\( ?(\S+)\[\w+\] ?\)",
         r"(\1)",
-        form="many",
     ),
     # ---- the newest beat of suspects, remembered or shown
-    Mutant("the oldest beat of all replicas", SUSPECT_SEEN, "^max by", "min by", form="many"),
-    Mutant("beats on any bus", SUSPECT_SEEN, rf'({BEATS}\{{)bus="[^"]*",', r"\1", form="many"),
+    Mutant("the oldest beat of all replicas", SUSPECT_SEEN, "^max by", "min by"),
+    Mutant("beats on any bus", SUSPECT_SEEN, rf'({BEATS}\{{)bus="[^"]*",', r"\1"),
     _removed(
         "distrust of clocks that are ahead",
         SUSPECT_SEEN,
         r" unless on \(job, instance, bus\) .*? < -5(?= or)",
-        form="many",
     ),
-    Mutant("distrust of clocks that are right", SUSPECT_SEEN, "< -5 or", "> -5 or", form="many"),
+    Mutant("distrust of clocks that are right", SUSPECT_SEEN, "< -5 or", "> -5 or"),
     Mutant(
         "one wrong clock discredits all replicas",
         SUSPECT_SEEN,
         r"on \(job, instance, bus\)",
         "on (job, bus)",
-        form="many",
     ),
-    _removed("the memory", SUSPECT_SEEN, rf" or \( {SEEN}.*? \)(?= \)$)", form="many"),
-    _removed("what is shown", SUSPECT_SEEN, rf"(?<=^max by \(svc\) \( ).* or (?=\( {SEEN})", form="many"),
-    Mutant("beats from the future", SUSPECT_SEEN, r"<= time\(\) \+ 5", "<= time() + 5000", form="many"),
-    Mutant("no beat but from the future", SUSPECT_SEEN, r"<= time\(\)", ">= time()", form="many"),
-    Mutant("no beat less than 5 s old", SUSPECT_SEEN, r"time\(\) \+ 5", "time() - 5", form="many"),
+    _removed("the memory", SUSPECT_SEEN, rf" or \( {SEEN}.*? \)(?= \)$)"),
+    _removed("what is shown", SUSPECT_SEEN, rf"(?<=^max by \(svc\) \( ).* or (?=\( {SEEN})"),
+    Mutant("beats from the future", SUSPECT_SEEN, r"<= time\(\) \+ 5", "<= time() + 5000"),
+    Mutant("no beat but from the future", SUSPECT_SEEN, r"<= time\(\)", ">= time()"),
+    Mutant("no beat less than 5 s old", SUSPECT_SEEN, r"time\(\) \+ 5", "time() - 5"),
     # Of few, what is remembered is never zero.
-    Mutant("never heard since 1970", SILENT, r"> 0 < scalar", ">= 0 < scalar", form="many"),
+    Mutant("never heard since 1970", SILENT, r"> 0 < scalar", ">= 0 < scalar"),
 )
 """Of rules of many services, where these differ from those of few."""
 
@@ -231,7 +228,7 @@ MUTANTS = (
     # ---- their newest beat
     Mutant("the oldest beat remembered", SUSPECT_SEEN, "^max by", "min by"),
     # No mutant: what is remembered of other buses. It is carried over from there.
-    *MANY,
+    *(replace(each, form="many") for each in _MANY),
     # ---- their longest watch
     Mutant("the shortest watch", SUSPECT_WATCH, "^min by", "max by"),
     Mutant("a watch that is none", SUSPECT_WATCH, r"\) > 0", ") >= 0"),

@@ -363,6 +363,21 @@ def test_a_service_whose_only_stamp_is_from_the_future_was_never_heard(
     line.hold()
 
 
+def test_a_service_that_was_never_heard_is_silent_since_it_is_watched(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=240)
+    line.service(
+        "rss_agg",
+        watch=lambda now: 100.0 if now >= 100 else None,
+        seen=lambda now: 0.0 if now >= 100 else None,
+    )
+    line.missing(120)
+    line.missing(125, "rss_agg")
+    line.late(125, "rss_agg", 25)
+    line.hold()
+
+
 def test_a_service_that_is_watched_and_has_no_stamp_was_never_heard(
     timeline: Callable[..., Timeline],
 ) -> None:
