@@ -132,8 +132,7 @@ class StandIn:
             slot.listen(self._since)
             if index >= self._dead or slot.last is None:
                 age = 3600.0 if index < self._dead else index * GOLDEN % 1 * slot.service.interval
-                slot.last = now - age
-                slot.beats += 1
+                slot.note(now - age)
         offset = time.time() - now
         text = b"".join(self._columns.render(Moment(offset, frozenset({BUS})), openmetrics=False))
         text += (

@@ -75,7 +75,7 @@ def slots(draw: st.DrawFn) -> Slot:
     one = slot(draw(st.text(max_size=8)), draw(st.sampled_from(["up", "down", 'a"b\\c\nd'])))
     one.last, one.since = draw(instants), draw(instants)
     one.skew = draw(st.none() | st.floats(allow_nan=False, allow_infinity=False))
-    one.beats, one.lost, one.restarts = draw(counts), draw(counts), draw(counts)
+    one.ahead, one.lost, one.restarts = draw(counts), draw(counts), draw(counts)
     one.invalid = draw(st.dictionaries(st.sampled_from(Invalid), counts, max_size=2))
     return one
 

@@ -24,7 +24,7 @@ with atheris.instrument_imports(
     from healer.beats.cadence import Cadence
     from healer.beats.decode import Beat, Invalid, decode
     from healer.beats.pulse import Identity
-    from healer.beats.wire import Wire
+    from healer.beats.wire import UNFINISHED, Wire
     from healer.exporter.columns import Columns
     from healer.exporter.families import Moment
     from healer.runtime.clock import SystemClock
@@ -73,7 +73,7 @@ def wire(data: bytes, size: int) -> None:
     pieces: Any = Arrived([data[start : start + size] for start in range(0, len(data), size)])
     reading._stream = pieces  # what connect() would have set
     reading._parser = hiredis.Reader(
-        protocolError=InvalidResponse, replyError=ResponseError, notEnoughData=None
+        protocolError=InvalidResponse, replyError=ResponseError, notEnoughData=UNFINISHED
     )
     try:
         while True:

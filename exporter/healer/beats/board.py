@@ -27,7 +27,8 @@ class Slot:
         name: Its name; a slot's never changes.
         since: When this replica began to listen to its channel without a break, or None while it does not.
         last: When its newest beat was received, or None before the first.
-        beats: Beats heard.
+        ahead: How many more beats were heard than `expected` says (0 while it says nothing). While their numbers
+            follow one another both grow alike, so hearing the next one need not count it.
         lost: Beats that gaps in `i` say were missed.
         restarts: Times that `i` went back.
         skew: Receipt minus the publisher's `ts` of the newest beat that had one, in seconds, or None.
@@ -37,7 +38,7 @@ class Slot:
     """
 
     __slots__ = (
-        "beats",
+        "ahead",
         "expected",
         "invalid",
         "last",
@@ -55,13 +56,18 @@ class Slot:
         self.name = service.name
         self.since: float | None = None
         self.last: float | None = None
-        self.beats = 0
+        self.ahead = 0
         self.lost = 0
         self.restarts = 0
         self.skew: float | None = None
         self.present: bool | None = None
         self.expected: int | None = None
         self.invalid: dict[Invalid, int] = {}
+
+    @property
+    def beats(self) -> int:
+        """Beats heard."""
+        return self.ahead + (self.expected or 0)
 
     def listen(self, now: float) -> None:
         """Note that listening to the channel began at `now` (monotonic)."""
@@ -90,14 +96,11 @@ class Slot:
             svc = beat.svc if beat.svc is not None else beat.service
             if svc is not None and svc != self.name:
                 return self._refuse(Invalid.OTHER_SERVICE)
-        self.last = now
-        self.beats += 1
+        self.note(now)
         if beat.ts is not None:
             self.skew = wall - beat.ts
         if beat.i is not None:
-            if self.expected is not None and beat.i != self.expected:
-                self._note_jump(beat.i + 1 - self.expected)
-            self.expected = beat.i + 1
+            self._number(beat.i)
         return None
 
     def hear_anything(self, payload: bytes, now: float, wall: float) -> Invalid | None:
@@ -110,17 +113,22 @@ class Slot:
     def note(self, now: float) -> None:
         """Note a beat that says nothing but that it was, noticed at `now` (monotonic)."""
         self.last = now
-        self.beats += 1
+        self.ahead += 1
 
     def _refuse(self, reason: Invalid) -> Invalid:
         self.invalid[reason] = self.invalid.get(reason, 0) + 1
         return reason
 
-    def _note_jump(self, step: int) -> None:
-        if step < 0:
-            self.restarts += 1
-        elif 1 < step <= MAX_GAP:
-            self.lost += step - 1
+    def _number(self, i: int) -> None:
+        """Note that the newest beat, which is counted already, has the number `i`."""
+        step = i + 1 - (self.expected or 0)
+        self.ahead -= step
+        if self.expected is not None:
+            if step < 0:
+                self.restarts += 1
+            elif 1 < step <= MAX_GAP:
+                self.lost += step - 1
+        self.expected = i + 1
 
 
 class Board:

@@ -47,6 +47,9 @@ BUSY_BYTES = 1 << 17
 MOST_FAILURES = 10
 """Failures from which on the pauses grow no more."""
 
+UNUSUAL = (*MALFORMED, TypeError, ValueError)
+"""What a reply raises that is no message, or none with a beat."""
+
 COMPLAINT_SECONDS = 60.0
 """A bus that stays away, or keeps carrying messages that are no beats, is logged this often at most."""
 
@@ -242,39 +245,36 @@ class BusListener:
                 await asyncio.sleep(0)
 
     def _take(self, replies: Iterator[Any], now: float, wall: float) -> None:
-        """Carry out `replies`. The beat that follows the one before costs no call: this is the hottest loop there is."""
-        carried, message = self._carried, self._dialect.message
+        """Carry out `replies`. A beat that follows the one before costs no call of ours: this is the hottest loop there is."""
+        slot_of = self._carried.get
         for reply in replies:
             try:
-                kind, channel, payload = reply
-                slot = carried.get(channel)
-            except (TypeError, ValueError):
-                raise strange(reply) from None
-            if slot is None or kind != message:
-                self._attend(kind, channel, payload, now, wall)
-                continue
-            try:
-                beat = exact(payload) if len(payload) <= MAX_BYTES else None
-            except MALFORMED:
-                beat = None
-            except TypeError:
-                continue  # a message without a payload
-            if beat is None:
-                reason = slot.hear(payload, now, wall)
-            elif (i := beat.i) is None or i != slot.expected or beat.ts is None or beat.svc != slot.name:
-                reason = slot.take(beat, now, wall)
-            else:  # what `Slot.take` does with it
-                slot.last = now
-                slot.beats += 1
-                slot.skew = wall - beat.ts
-                slot.expected = i + 1
-                continue
-            if reason is not None:
-                self._complain(channel, reason, len(payload))
+                _, channel, payload = reply
+                slot = slot_of(channel)
+                if (
+                    slot is not None
+                    and type(payload) is bytes  # as it is in messages only
+                    and len(payload) <= MAX_BYTES
+                    and (i := (beat := exact(payload)).i) == slot.expected
+                    and i is not None
+                    and beat.svc == slot.name
+                    and beat.ts is not None
+                ):  # what `Slot.take` does with it
+                    slot.last = now
+                    slot.skew = wall - beat.ts
+                    slot.expected = i + 1
+                    continue
+            except UNUSUAL:
+                pass  # what is wrong with it, if anything, is found below
+            self._attend(reply, now, wall)
 
-    def _attend(self, kind: Any, channel: bytes, payload: Any, now: float, wall: float) -> None:
-        """Carry out a reply that is no service's beat."""
-        sink = self._sinks.get(channel)
+    def _attend(self, reply: Any, now: float, wall: float) -> None:
+        """Carry out a reply of any kind."""
+        try:
+            kind, channel, payload = reply
+            sink = self._sinks.get(channel)
+        except (TypeError, ValueError):
+            raise strange(reply) from None
         if sink is None:
             return
         if kind == self._dialect.message and type(payload) is bytes:

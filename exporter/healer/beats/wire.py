@@ -35,6 +35,9 @@ READ_BYTES = 1 << 18
 PIECE_BYTES = 1 << 13
 """What the parser is given at a time: every kilobyte it moves all that is left."""
 
+UNFINISHED = [object()]
+"""What the parser has while no reply is whole: a list, which is told from replies, lists too, by its length alone."""
+
 
 class Wire:
     """One connection to one Redis server, in subscriber mode.
@@ -52,7 +55,7 @@ class Wire:
             "asyncio.Transport", cast("asyncio.StreamWriter", connection._writer).transport
         )
         self._parser = hiredis.Reader(
-            protocolError=InvalidResponse, replyError=ResponseError, notEnoughData=None
+            protocolError=InvalidResponse, replyError=ResponseError, notEnoughData=UNFINISHED
         )
 
     @classmethod
@@ -114,7 +117,7 @@ class Wire:
         for start in range(0, len(data), PIECE_BYTES):
             self._parser.feed(data, start, min(PIECE_BYTES, len(data) - start))
             try:
-                replies = list(iter(self._parser.gets, None))
+                replies = list(iter(self._parser.gets, UNFINISHED))
             except MISUNDERSTANDINGS as error:
                 raise strange(None) from error
             yield replies
