@@ -1,8 +1,8 @@
 """What the exporter's hot paths cost, each beside what one would take without them, in the same run; ratios first.
 
 Every figure is the median of rounds in which all contenders take their turns, three of each where they share the cores with Redis.
-Prints the table, writes it to
-bench/results.json, and from there into docs/scaling.md. On a machine that is busy otherwise, it measures that.
+Prints the table, writes it to bench/results.json, and from there into docs/scaling.md. On a machine that is busy otherwise, it
+measures that.
 """
 
 from __future__ import annotations
