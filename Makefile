@@ -28,7 +28,7 @@ test: $(STAMP) ## everything that has to hold, with real servers
 	@scripts/test
 
 .PHONY: test-worlds
-test-worlds: $(STAMP) ## the rules in 2,100 generated worlds and of 40 hostile truths, of which `make test` has 90 and 10; WORLDS=
+test-worlds: $(STAMP) ## the rules in 2,100 generated worlds and of 40 hostile truths, of which `make test` has 150 and 10; WORLDS=
 	@HEALER_TEST_WORLDS="$(or $(WORLDS),2100)" HEALER_TEST_TRUTHS=40 $(BIN)/python -m pytest --numprocesses 3 --quiet \
 	  tests/bundle/test_differential.py tests/bundle/test_hostile.py tests/bundle/test_model.py
 

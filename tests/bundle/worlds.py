@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.bundle.replay import Difference
 
-WORLDS = int(os.environ.get("HEALER_TEST_WORLDS", "90"))
+WORLDS = int(os.environ.get("HEALER_TEST_WORLDS", "150"))
 """How many different worlds the rules are replayed in, at least; `make test-worlds` has more."""
 
 STEPS = (3.0, 8.0, 25.0, 3600.0, -3.0, -25.0, -40.0)
