@@ -39,7 +39,7 @@ def test_a_gap_in_the_counter_is_lost_beats() -> None:
 def test_a_counter_that_goes_back_is_a_restart_and_loses_nothing() -> None:
     slot = Slot(MESH)
     hear(slot, b'{"i":900}', b'{"i":1}', b'{"i":2}')
-    assert (slot.lost, slot.restarts) == (0, 1)
+    assert (slot.beats, slot.lost, slot.restarts) == (3, 0, 1)
 
 
 def test_a_leap_of_the_counter_is_a_new_numbering() -> None:

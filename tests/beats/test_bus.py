@@ -315,8 +315,8 @@ def test_beats_that_stream_in_are_heard_as_each_by_itself(payloads: list[bytes])
     streamed, single = Slot(mesh), Slot(mesh)
     listener.assign({mesh.channel: streamed}, Cadence(1.0, 2.0))
     listener._take(([b"message", b"mesh:heartbeat", each] for each in payloads), 100.0, WALL + 2)
-    for each in payloads:
-        single.hear(each, 100.0, WALL + 2)
+    reasons = [single.hear(each, 100.0, WALL + 2) for each in payloads]
+    assert streamed.beats == reasons.count(None)
     assert [getattr(streamed, name) for name in Slot.__slots__] == [
         getattr(single, name) for name in Slot.__slots__
     ]

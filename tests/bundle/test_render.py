@@ -189,12 +189,12 @@ def test_a_truth_of_no_services_is_valid(servers: Servers, tmp_path: Path) -> No
 
 
 def test_a_hundred_services_of_all_speeds_are_valid(servers: Servers, tmp_path: Path) -> None:
-    speeds = ((1.0, 3.0), (10.0, 30.0), (7.0, 25.0), (60.0, 300.0), (600.0, 900.0))
+    speeds = ((1.0, 3.0), (10.0, 30.0), (7.0, 25.0), (60.0, 300.0), (3600.0, 5400.0))
     of = truth(
         *(
             service(
                 f"s{index:03}",
-                f"bus-{index % 3 if index % 5 < 4 else 0}",  # a long silence takes promtool long: one class of it
+                f"bus-{index % 3 if index % 5 < 4 else 0}",  # an hour of silence takes promtool long: one class of it
                 interval=speeds[index % 5][0],
                 timeout=speeds[index % 5][1],
             )
@@ -202,10 +202,6 @@ def test_a_hundred_services_of_all_speeds_are_valid(servers: Servers, tmp_path: 
         )
     )
     assert_valid(render(of, Settings()), tmp_path, servers)
-
-
-def test_a_service_that_beats_every_hour_is_valid(servers: Servers, tmp_path: Path) -> None:
-    assert_valid(render(truth(service("a", interval=3600.0, timeout=5400.0)), Settings()), tmp_path, servers)
 
 
 def test_services_that_share_out_over_groups_keep_all_promises(servers: Servers, tmp_path: Path) -> None:
