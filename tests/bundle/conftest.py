@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from tests.bundle.replay import frugal, many
+from tests.bundle.replay import frugal, many_services
 
 from healer.bundle import Settings, render, write
 from healer.bundle.scenarios import notation
@@ -164,7 +164,7 @@ class Timeline:
 
 def example(form: str) -> dict[str, str]:
     """The bundle of EXAMPLE in the `form` that it has, `few`, or would have if services were `many`."""
-    with many() if form == "many" else nullcontext():
+    with many_services() if form == "many" else nullcontext():
         return render(EXAMPLE, Settings())
 
 

@@ -63,11 +63,14 @@ class Watcher:
     Attributes:
         silent_since: The last beat (or, if there never was one, the beginning of the watch) of a missing service;
             None while it is not missing.
+        known: Whether it may be called missing: among many services, one that is new to Prometheus is not known
+            before that is written down.
     """
 
     def __init__(self, promise: Promise) -> None:
         self.promise = promise
         self.silent_since: float | None = None
+        self.known = True
         self._heard: float | None = None
 
     def evaluate(self, now: float, sightings: list[Sighting]) -> float | None:
@@ -76,9 +79,13 @@ class Watcher:
         self.hear(now, sightings)
         self._recover()
         witnesses = [each for each in believed if self._can_testify_to_silence(now, each)]
-        if witnesses and self.silent_since is None:
+        if witnesses and self.known and self.silent_since is None:
             self._judge(witnesses)
         return self.silent_since
+
+    def write_down(self, *, shown: bool) -> None:
+        """Get to know the service if it was ever heard, or is `shown` by any replica just now."""
+        self.known = shown or self._heard is not None
 
     def hear(self, now: float, sightings: list[Sighting]) -> None:
         """Remember the newest beat of any replica, also of one that has just started; nobody unhears a beat.

@@ -27,7 +27,7 @@ import pytest
 import yaml
 from tests.bundle.conftest import FORMS, ORDER, example
 from tests.bundle.mutants import MUTANTS, Mutant
-from tests.bundle.replay import RULES, Batch, about_misses, frugal, judged, lagging, usual
+from tests.bundle.replay import RULES, Batch, about_misses, frugal, judged
 from tests.bundle.test_differential import FORGETFUL, HASTY, PATIENT, generated
 from tests.bundle.world import BRISK, SLOW, USUAL, Pace
 
@@ -122,7 +122,7 @@ def nets(*, closed: bool) -> list[Net]:
     for start in range(0, SAMPLE, NET):
         for name, some in paces:
             batch = Batch(some[start : start + NET], closed=closed)
-            made.append(Net(f"{name} worlds", batch.document(), {RULES: usual(batch.truth())}, worlds=True))
+            made.append(Net(f"{name} worlds", batch.document(), {RULES: batch.rules()}, worlds=True))
     first = len(paces)
     lag = [_lagging(pace, closed=closed) for pace in (HASTY, PATIENT)]
     return [own, *quick, *made[:first], *slow, *made[first:], *lag]
@@ -130,14 +130,16 @@ def nets(*, closed: bool) -> list[Net]:
 
 def _lagging(pace: Pace, *, closed: bool) -> Net:
     # Without those that the rules may see otherwise than the model does, for they heed scrapes between evaluations.
+    every = [*generated(pace, SAMPLE), *[FORGETFUL] * (pace is PATIENT)]
+    memory = Batch(every, closed=closed, many=True).memory
     some = [
         world
-        for world in [*generated(pace, SAMPLE), *[FORGETFUL] * (pace is PATIENT)]
-        if judged(world, closed=closed) == judged(world, closed=closed, attentive=True)
+        for world in every
+        if judged(world, closed=closed, memory=memory)
+        == judged(world, closed=closed, memory=memory, attentive=True)
     ]
-    batch = Batch(some, closed=closed)
-    rules = {RULES: lagging(batch.truth(), float(pace.evaluation))}
-    return Net(f"{pace.name} worlds", batch.document(), rules, form="many", worlds=True)
+    batch = Batch(some, closed=closed, many=True)
+    return Net(f"{pace.name} worlds", batch.document(), {RULES: batch.rules()}, form="many", worlds=True)
 
 
 def _scenarios(rules: dict[str, dict[str, str]], names: tuple[str, ...]) -> list[Net]:

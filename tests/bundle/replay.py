@@ -13,7 +13,9 @@ import re
 import subprocess
 import tempfile
 from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -26,7 +28,7 @@ from healer.bundle import Settings, render, shape
 from healer.truth.model import Bus, Monitor, Service, Truth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from healer.stack.servers import Program
@@ -58,8 +60,11 @@ def evaluations(world: World) -> range:
     return range(0, world.pace.horizon + 1, world.pace.evaluation)
 
 
-def judged(world: World, *, closed: bool, attentive: bool = False) -> Verdicts:
-    """What the model says of `world` at each evaluation; an attentive one heeds each scrape between them too."""
+def judged(world: World, *, closed: bool, memory: float = 0.0, attentive: bool = False) -> Verdicts:
+    """What the model says of `world` at each evaluation; an attentive one heeds each scrape between them too.
+
+    Services become known every `memory` seconds, after the evaluation; 0: by each, before it.
+    """
     verdicts: Verdicts = {at: {} for at in evaluations(world)}
     for service in world.services:
         own = world.pace.own_timeout
@@ -68,6 +73,8 @@ def judged(world: World, *, closed: bool, attentive: bool = False) -> Verdicts:
         held = [Prometheus(closed=closed) for _ in world.replicas]
         pending = [iter([*scrapes]) for scrapes in world.scrapes]
         upcoming = [next(each, None) for each in pending]
+        watcher.known = not memory
+        shown = [False for _ in world.replicas]
         for at in verdicts:
             for index, prometheus in enumerate(held):
                 while (scrape := upcoming[index]) is not None and scrape.at <= at:
@@ -75,11 +82,14 @@ def judged(world: World, *, closed: bool, attentive: bool = False) -> Verdicts:
                     prometheus.scraped(scrape.at + DAWN, sighting)
                     if attentive and sighting is not None:
                         watcher.hear(sighting.at, [sighting])
+                    shown[index] = service.name in (scrape.services or {})
                     upcoming[index] = next(pending[index], None)
             sightings = [seen for each in held if (seen := each.holds(at + DAWN)) is not None]
             since = watcher.evaluate(at + DAWN, sightings)
             if since is not None:
                 verdicts[at][service.name] = at + DAWN - since
+            if memory and (at + DAWN) % memory == 0:
+                watcher.write_down(shown=any(shown))
     return verdicts
 
 
@@ -101,16 +111,13 @@ class Replay:
 
     Args:
         promtool: Which.
-        write: Makes the rules of a truth; the usual ones unless given.
-        excuse: Rules may also agree with the attentive model.
+        many: By the rules of many services, whose memory lags. They may also agree with the attentive model: their
+            windows show them beats of scrapes that no evaluation saw, because the exporter was gone by then.
     """
 
-    def __init__(
-        self, promtool: Program, write: Callable[[Truth], str] | None = None, *, excuse: bool = False
-    ) -> None:
+    def __init__(self, promtool: Program, *, many: bool = False) -> None:
         self._promtool = promtool
-        self._write = write or usual
-        self._excuse = excuse
+        self._many = many
         # Prometheus 3 no longer holds a sample of exactly the lookback's age.
         self.closed = promtool.version.startswith("2.")
         self.steps = 0
@@ -118,48 +125,40 @@ class Replay:
 
     def differences(self, worlds: Sequence[World]) -> list[list[Difference]]:
         """Where model and rules disagree, for each of `worlds`, which share a pace."""
-        batch = Batch(worlds, closed=self.closed)
+        batch = Batch(worlds, closed=self.closed, many=self._many)
         self.steps += batch.steps
         self.missing += batch.missing
         with tempfile.TemporaryDirectory(prefix="healer-replay-") as name:
             folder = Path(name)
-            (folder / "rules.yml").write_text(about_misses(self._write(batch.truth())))
+            (folder / "rules.yml").write_text(about_misses(batch.rules()))
             (folder / "test.yml").write_text(json.dumps(batch.document()))
             command = [self._promtool.path, "test", "rules", folder / "test.yml"]
             done = subprocess.run(command, capture_output=True, text=True, check=False, env=frugal())
         if done.returncode == 0:
             return [[] for _ in worlds]
         found = batch.read(done.stdout + done.stderr)
-        return [*map(self._inexcusable, worlds, found)] if self._excuse else found
+        return [*map(partial(self._inexcusable, batch), worlds, found)] if self._many else found
 
-    def _inexcusable(self, world: World, found: list[Difference]) -> list[Difference]:
+    def _inexcusable(self, batch: Batch, world: World, found: list[Difference]) -> list[Difference]:
         if not found:
             return found
-        attentive = judged(world, closed=self.closed, attentive=True)
+        attentive = judged(world, closed=self.closed, memory=batch.memory, attentive=True)
         return [each for each in found if each.rules != attentive[each.at].get(each.service)]
 
 
-def usual(truth: Truth) -> str:
-    """The rules of `truth` as they are."""
-    return render(truth, Settings())[RULES]
-
-
-def many() -> AbstractContextManager[object]:
+def many_services() -> AbstractContextManager[object]:
     """Rules written meanwhile are those that a truth of many services would have."""
     return mock.patch.object(shape, "LEISURELY", ((0, 30.0),))
 
 
-def lagging(truth: Truth, evaluation: float) -> str:
-    """The rules of `truth`, as they would be if it had many services, evaluated so often.
+def _lagging(rules: str) -> str:
+    """These rules of many services, made for promtool, which evaluates all groups at every step.
 
-    Promtool evaluates all groups at every step. Prometheus leaves what is remembered as it is in between, and so do
-    these.
+    Prometheus leaves what is remembered as it is in between, and so do they.
     """
-    with many():
-        settings = Settings(evaluation_interval=evaluation)
-        every, text = shape.memory_interval(truth, settings), render(truth, settings)[RULES]
-    document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    document = yaml.load(rules, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     (memory,) = (group for group in document["groups"] if group["name"] == "heartbeat-memory")
+    every = float(memory["interval"].removesuffix("s"))
     due = f"(vector(time()) % {every} == 0)"
     for rule in memory["rules"]:
         labels = ",".join(f'{name}="{value}"' for name, value in rule["labels"].items())
@@ -194,11 +193,22 @@ def about_misses(rules: str) -> str:
 
 
 class Batch:
-    """Worlds side by side in one test group: no series of one touches those of another."""
+    """Worlds side by side in one test group: no series of one touches those of another.
 
-    def __init__(self, worlds: Sequence[World], *, closed: bool) -> None:
+    Attributes:
+        memory: How many seconds apart the rules write down what they remember, in a group of its own; 0: in that of
+            the verdicts.
+    """
+
+    def __init__(self, worlds: Sequence[World], *, closed: bool, many: bool = False) -> None:
         self._worlds = worlds
-        self._verdicts = [judged(world, closed=closed) for world in worlds]
+        self._form = many_services if many else nullcontext
+        self._settings = (
+            Settings(evaluation_interval=float(worlds[0].pace.evaluation)) if many else Settings()
+        )
+        with self._form():
+            self.memory = shape.memory_interval(self.truth(), self._settings)
+        self._verdicts = [judged(world, closed=closed, memory=self.memory) for world in worlds]
         self.steps = sum(len(evaluations(world)) * len(world.services) for world in worlds)
         self.missing = sum(len(names) for verdicts in self._verdicts for names in verdicts.values())
 
@@ -228,6 +238,12 @@ class Batch:
             version="1",
             sha256="ab" * 32,
         )
+
+    def rules(self) -> str:
+        """The rules of that truth."""
+        with self._form():
+            text = render(self.truth(), self._settings)[RULES]
+        return _lagging(text) if self.memory else text
 
     def document(self) -> dict[str, Any]:
         return {

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from tests.bundle.replay import Replay, lagging
+from tests.bundle.replay import Replay
 from tests.bundle.world import BRISK, SLOW, USUAL, Life, Pace, Service, Span, World
 from tests.bundle.worlds import WORLDS, told, worlds
 
@@ -119,14 +118,12 @@ def test_rules_and_model_agree_on_every_service_at_every_evaluation(pace: Pace, 
 def test_they_agree_also_where_the_memory_lags_because_services_are_many(
     pace: Pace, servers: Servers
 ) -> None:
-    write = partial(lagging, evaluation=float(pace.evaluation))
-    # Its windows show it beats of scrapes that no evaluation saw, because the exporter was gone by then.
-    hold(Replay(servers.promtool, write, excuse=True), pace, -(-WORLDS // 10))
+    hold(Replay(servers.promtool, many=True), pace, -(-WORLDS // 10))
 
 
 def test_a_beat_is_remembered_that_was_shown_between_two_writings_of_the_memory_alone(
     servers: Servers,
 ) -> None:
-    replay = Replay(servers.promtool, partial(lagging, evaluation=float(PATIENT.evaluation)))
+    replay = Replay(servers.promtool, many=True)
     assert replay.differences([FORGETFUL]) == [[]]
     assert replay.missing

@@ -624,13 +624,27 @@ def test_a_watch_of_before_the_restart_is_none(timeline: Callable[..., Timeline]
     )
     id_ = class_of("rss_agg")
     for record, labels in {
-        "svc:heartbeat_suspected:bool": f'bus="system-redis", class="{id_}"',
+        "svc:heartbeat_suspect_remembered_timestamp_seconds:max": f'bus="system-redis", class="{id_}"',
         "svc:heartbeat_suspect_watch_start_timestamp_seconds:min": 'bus="system-redis"',
     }.items():
         line.add(f'{record}{{svc="rss_agg", {labels}}}', lambda now: 1.0 if now == 0 else None)
     line.exporter("a", loopback=alive)
     line.add('heartbeat_bus_up{job="heartbeat", instance="a", bus="system-redis"}', 1.0)
     line.never_missing(until=240)
+    line.hold()
+
+
+def test_a_suspicion_of_before_the_restart_is_none(timeline: Callable[..., Timeline]) -> None:
+    """The service had returned, and what is remembered knows it; then the exporter was restarted and forgot."""
+    line = timeline(end=120)
+    labels = f'bus="system-redis", class="{class_of("rss_agg")}"'
+    older(line, "svc:heartbeat_last_seen_timestamp_seconds:max", labels, lambda _: 55.0)
+    record = f'svc:heartbeat_suspect_remembered_timestamp_seconds:max{{svc="rss_agg", {labels}}}'
+    line.add(record, lambda now: 20.0 if now == 0 else None)
+    line.service("rss_agg", watch=1, seen=0)
+    line.never_missing(until=85)
+    line.missing(90, "rss_agg")
+    line.late(90, "rss_agg", 35)
     line.hold()
 
 

@@ -8,7 +8,7 @@ import promql_parser
 import pytest
 from tests.bundle.conftest import example
 from tests.bundle.mutants import MUTANTS, Mutant, MutationError
-from tests.bundle.replay import RULES, Batch, lagging, usual
+from tests.bundle.replay import RULES, Batch
 from tests.bundle.test_differential import PATIENT, generated
 from tests.bundle.world import USUAL
 
@@ -24,8 +24,8 @@ def test_a_mutant_changes_the_rules_in_exactly_one_place(mutant: Mutant) -> None
 
 
 def test_mutants_about_misses_change_the_rules_of_worlds() -> None:
-    usually = usual(Batch(generated(USUAL, 20), closed=True).truth())
-    lags = lagging(Batch(generated(PATIENT, 20), closed=True).truth(), float(PATIENT.evaluation))
+    usually = Batch(generated(USUAL, 20), closed=True).rules()
+    lags = Batch(generated(PATIENT, 20), closed=True, many=True).rules()
     for mutant in MUTANTS:
         if mutant.about_misses:
             mutant.apply(lags if mutant.form == "many" else usually, branches=True)

@@ -57,8 +57,7 @@ class Class:
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits that are another class's as soon as anything differs, be it a name."""
-        content = json.dumps([self.labels, self.timeout, self.warmup, self.names])
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+        return _digest([self.labels, self.timeout, self.warmup, self.names])
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +103,15 @@ def sharded(truth: Truth, shards: int) -> tuple[tuple[Class, ...], ...]:
     for service in truth.services:
         every[shard_of(service.name, shards)].append(service)
     return tuple(map(_classes, every))
+
+
+def digest(every: Iterable[Class]) -> str:
+    """Return twelve hexadecimal digits that are others as soon as any of these classes is another."""
+    return _digest([each.id for each in every])
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 
 def labelled(every: Iterable[Class]) -> tuple[tuple[Class, ...], ...]:
