@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from tests.bundle.replay import frugal, many_services
+from tests.bundle.replay import RULES, frugal, lagging, many_services
 
 from healer.bundle import Settings, render, write
 from healer.bundle.scenarios import notation
@@ -37,6 +37,9 @@ ORDER = [
 """How the groups follow each other within an instant; without it, promtool throws dice."""
 FORMS = ("few", "many")
 """Rules of few services, and of so many that their memory is a group of its own, one evaluation behind."""
+LATE_FORM = "late"
+"""Rules of many services, of which nothing is remembered before `RELOADED`, when that of a new truth is written down."""
+RELOADED = 65.0
 MISSES = 'ALERTS{alertname="HeartbeatMiss"}'
 LATE = "time() - max by (svc) (svc:heartbeat_silent_since_timestamp_seconds:latched)"
 
@@ -164,14 +167,15 @@ class Timeline:
 
 def example(form: str) -> dict[str, str]:
     """The bundle of EXAMPLE in the `form` that it has, `few`, or would have if services were `many`."""
-    with many_services() if form == "many" else nullcontext():
-        return render(EXAMPLE, Settings())
+    with nullcontext() if form == "few" else many_services():
+        files = render(EXAMPLE, Settings())
+    return {**files, RULES: lagging(files[RULES], RELOADED)} if form == LATE_FORM else files
 
 
 @pytest.fixture(scope="session")
 def example_bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The bundle of EXAMPLE in both forms, written."""
-    folders = {form: tmp_path_factory.mktemp(form) for form in FORMS}
+    """The bundle of EXAMPLE in all forms, written."""
+    folders = {form: tmp_path_factory.mktemp(form) for form in (*FORMS, LATE_FORM)}
     for form, folder in folders.items():
         write(example(form), folder)
     return folders

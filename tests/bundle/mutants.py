@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -23,8 +23,7 @@ OBSERVED = "bus:heartbeat_observed_timestamp_seconds:min"
 SEEN = "svc:heartbeat_last_seen_timestamp_seconds:max"
 WATCHED_SINCE = "svc:heartbeat_watch_start_timestamp_seconds:min"
 DOUBTED = "svc:heartbeat_doubted_timestamp_seconds:zero"
-HELD = "svc:heartbeat_held_timestamp_seconds:zero"
-SUSPECT = "svc:heartbeat_suspected:bool"
+SUSPECT = "svc:heartbeat_suspect_remembered_timestamp_seconds:max"
 SUSPECT_SEEN = "svc:heartbeat_suspect_last_seen_timestamp_seconds:max"
 SUSPECT_WATCH = "svc:heartbeat_suspect_watch_start_timestamp_seconds:min"
 SILENT = "svc:heartbeat_silent_since_timestamp_seconds:latched"
@@ -40,7 +39,6 @@ ABOUT_MISSES = frozenset(
         OBSERVED,
         SEEN,
         DOUBTED,
-        HELD,
         SUSPECT,
         SUSPECT_SEEN,
         SUSPECT_WATCH,
@@ -68,7 +66,7 @@ class Mutant:
         find: A regular expression for what is replaced in the rule's field, white space being one space.
         into: What it becomes.
         field: Which field of the rule.
-        form: Whether it is of the rules of `few` services or of `many`.
+        form: Which rules have it: of `few` services, of `many`, or `late` ones.
     """
 
     what: str
@@ -117,45 +115,11 @@ class Mutant:
         return after != before
 
 
-def _removed(what: str, rule: str, clause: str) -> Mutant:
-    return Mutant(f"without {what}", rule, clause, "")
+def _removed(what: str, rule: str, clause: str, form: str = "few") -> Mutant:
+    return Mutant(f"without {what}", rule, clause, "", form=form)
 
 
 _e = re.escape
-
-_MANY = (
-    # ---- the newest beat, remembered by a group of its own
-    Mutant("the beats of one scrape alone", SEEN, r"max_over_time\( ?(\S+)\[\w+\] ?\)", r"(\1)"),
-    Mutant(
-        "trust in a clock that was ahead in between",
-        SEEN,
-        r"min_over_time\( ?(\S+)\[\w+\] ?\)",
-        r"(\1)",
-    ),
-    # ---- the newest beat of suspects, remembered or shown
-    Mutant("the oldest beat of all replicas", SUSPECT_SEEN, "^max by", "min by"),
-    Mutant("beats on any bus", SUSPECT_SEEN, rf'({BEATS}\{{)bus="[^"]*",', r"\1"),
-    _removed(
-        "distrust of clocks that are ahead",
-        SUSPECT_SEEN,
-        r" unless on \(job, instance, bus\) .*? < -5(?= or)",
-    ),
-    Mutant("distrust of clocks that are right", SUSPECT_SEEN, "< -5 or", "> -5 or"),
-    Mutant(
-        "one wrong clock discredits all replicas",
-        SUSPECT_SEEN,
-        r"on \(job, instance, bus\)",
-        "on (job, bus)",
-    ),
-    _removed("the memory", SUSPECT_SEEN, rf" or \( {SEEN}.*? \)(?= \)$)"),
-    _removed("what is shown", SUSPECT_SEEN, rf"(?<=^max by \(svc\) \( ).* or (?=\( {SEEN})"),
-    Mutant("beats from the future", SUSPECT_SEEN, r"<= time\(\) \+ 5", "<= time() + 5000"),
-    Mutant("no beat but from the future", SUSPECT_SEEN, r"<= time\(\)", ">= time()"),
-    Mutant("no beat less than 5 s old", SUSPECT_SEEN, r"time\(\) \+ 5", "time() - 5"),
-    # Of few, what is remembered is never zero.
-    Mutant("never heard since 1970", SILENT, r"> 0 < scalar", ">= 0 < scalar"),
-)
-"""Of rules of many services, where these differ from those of few."""
 
 MUTANTS = (
     # ---- constants
@@ -205,30 +169,52 @@ MUTANTS = (
     Mutant("beats from the future, remembered", SEEN, r"<= time\(\) \+ 5", "<= time() + 5000"),
     Mutant("no beat but from the future, remembered", SEEN, r"<= time\(\)", ">= time()"),
     Mutant("beats of removed services", SEEN, rf'(or {SEEN}\{{svc=~")', r"\1gone|"),
-    # ---- of whom nothing credible is shown
-    # No mutant: everybody doubted, always. It would be slower, and nothing else.
-    Mutant("the doubted are suspected like all others", DOUBTED, r"^0 \*", "1e9 *"),
-    Mutant("the credible are doubted", DOUBTED, r"unless on \(svc\)", "and on (svc)"),
-    _removed("doubt of what is shown from the future", DOUBTED, r" <= time\(\) \+ 5"),
-    _removed(
-        "doubt of what is shown by clocks ahead",
-        DOUBTED,
-        rf" unless on \(job, instance, bus\) {AGE}\S+ < -5",
+    Mutant("the beats of one scrape alone", SEEN, r"max_over_time\( ?(\S+)\[\w+\] ?\)", r"(\1)", form="many"),
+    Mutant(
+        "trust in a clock that was ahead in between",
+        SEEN,
+        r"min_over_time\( ?(\S+)\[\w+\] ?\)",
+        r"(\1)",
+        form="many",
     ),
+    # ---- who is doubted
+    # No mutant: everybody, always. It would be slower, and nothing else.
+    Mutant("the doubted are suspected like all others", DOUBTED, r"^0 \*", "1e9 *"),
+    Mutant("the remembered are doubted", DOUBTED, r"\} unless on \(svc\) \(", "} and on (svc) ("),
+    _removed("doubt of the never heard", DOUBTED, rf"{WATCH}\|"),
+    _removed("doubt of the missing", DOUBTED, rf"\|{SILENT}"),
+    _removed("doubt of the missing whose beats are remembered", DOUBTED, rf" unless on \(svc\) {SILENT}"),
     # ---- suspects
-    Mutant("the missing are suspected like all others", HELD, "^0 \\*", "1e9 *"),
-    Mutant("nobody suspected for an old stamp", SUSPECT, r"clamp_min\((.*), 0\) or", r"0 * (\1) or"),
+    # No mutant: the least of what makes one. It is one, and what is shown of it counts.
+    Mutant("nobody suspected for an old beat", SUSPECT, r"clamp_min\((.*), 0\) or", r"0 * (\1) or"),
     Mutant("suspected too late", SUSPECT, r" - ([\d.]+)", r" - 2 * \1"),
-    Mutant("suspected for new stamps", SUSPECT, r"\} <= ", "} >= "),
+    Mutant("suspected for new beats", SUSPECT, r"\} <= ", "} >= "),
+    Mutant("suspected by others' timeouts", SUSPECT, r',class="\w+"\} <=', "} <="),
     _removed("suspicion while nobody testifies", SUSPECT, r" or on \(\) vector\(0\)"),
     Mutant("doubt of the never heard, soon after 1970", SUSPECT, r"clamp_min\((.*), 0\) or", r"\1 or"),
     _removed("suspicion of the doubted", SUSPECT, rf"\|{DOUBTED}"),
-    _removed("suspicion of the missing", SUSPECT, rf"\|{HELD}"),
-    Mutant("suspicion of removed services", SUSPECT, 'svc=~"', 'svc=~"gone|'),
-    # ---- their newest beat
-    Mutant("the oldest beat remembered", SUSPECT_SEEN, "^max by", "min by"),
-    # No mutant: what is remembered of other buses. It is carried over from there.
-    *(replace(each, form="many") for each in _MANY),
+    # Of few, these are doubted too by the same evaluation.
+    _removed("suspicion of who was missing just now", SUSPECT, rf" or 0 \* {SILENT}\S+", form="many"),
+    # ---- their newest beat, remembered or shown
+    Mutant("the oldest beat of all replicas", SUSPECT_SEEN, "^max by", "min by"),
+    Mutant("beats on any bus", SUSPECT_SEEN, rf'({BEATS}\{{)bus="[^"]*",', r"\1"),
+    _removed(
+        "distrust of clocks that are ahead",
+        SUSPECT_SEEN,
+        r" unless on \(job, instance, bus\) .*? < -5(?= or)",
+    ),
+    Mutant("distrust of clocks that are right", SUSPECT_SEEN, "< -5 or", "> -5 or"),
+    Mutant(
+        "one wrong clock discredits all replicas",
+        SUSPECT_SEEN,
+        r"on \(job, instance, bus\)",
+        "on (job, bus)",
+    ),
+    _removed("the memory", SUSPECT_SEEN, rf" or {SUSPECT}\S+(?= \)$)"),
+    _removed("what is shown", SUSPECT_SEEN, rf"(?<=^max by \(svc\) \( ).* or (?={SUSPECT})"),
+    Mutant("beats from the future", SUSPECT_SEEN, r"<= time\(\) \+ 5", "<= time() + 5000"),
+    Mutant("no beat but from the future", SUSPECT_SEEN, r"<= time\(\)", ">= time()"),
+    Mutant("no beat less than 5 s old", SUSPECT_SEEN, r"time\(\) \+ 5", "time() - 5"),
     # ---- their longest watch
     Mutant("the shortest watch", SUSPECT_WATCH, "^min by", "max by"),
     Mutant("a watch that is none", SUSPECT_WATCH, r"\) > 0", ") >= 0"),
@@ -242,6 +228,7 @@ MUTANTS = (
         "the watcher's testimony", SUSPECT_WATCH, rf" and on \(job, instance, bus\) {WITNESS}\{{[^}}]*\}}"
     ),
     # ---- the latch
+    Mutant("never heard since 1970", SILENT, r"> 0 < scalar", ">= 0 < scalar"),
     Mutant("without the latch", SILENT, FIRST, "( "),
     Mutant(
         "the latch after the fresh",
@@ -284,6 +271,20 @@ MUTANTS = (
         SILENT,
         rf" and timestamp\({SUSPECT_WATCH}\) == time\(\)",
     ),
+    Mutant(
+        "trust in a suspicion from before a restart",
+        SILENT,
+        rf"timestamp\( ?({SUSPECT}\S+?) ?\) == time\(\)",
+        r"\1",
+    ),
+    # ---- an older truth
+    Mutant("a new truth forgets who is missing", SILENT, r'(\{class)!~"[^"]*"', r'\1="none"', form="late"),
+    _removed("an end of what an older truth said", SILENT, r"unless on \(\) \S+ <= .*$", form="late"),
+    _removed("alerts of an older truth", "HeartbeatMiss", r" or on \(svc\) topk .*?\}( ?\))?(?= \) and)", form="late"),
+    Mutant(
+        "alerts of each older truth", "HeartbeatMiss", r"topk by \(svc\) \( ?1, (\S+?) ?\)", r"\1", form="late"
+    ),
+    # ---- the alert
     _removed(
         "distrust of verdicts from before a restart", "HeartbeatMiss", r" and timestamp\(\S+\) == time\(\)"
     ),

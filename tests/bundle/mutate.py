@@ -25,7 +25,7 @@ from unittest import mock
 import click
 import pytest
 import yaml
-from tests.bundle.conftest import FORMS, ORDER, example
+from tests.bundle.conftest import FORMS, LATE_FORM, ORDER, example
 from tests.bundle.mutants import MUTANTS, Mutant
 from tests.bundle.replay import RULES, Batch, about_misses, frugal, judged
 from tests.bundle.test_differential import FORGETFUL, HASTY, PATIENT, generated
@@ -46,7 +46,7 @@ SAMPLE = 100
 NET = 20
 """Worlds in one net: most faults show in the first of them."""
 
-_CAUGHT = re.compile(r"^ +(?:expr:|alertname:)", re.MULTILINE)
+_CAUGHT = re.compile(r"^ +(?:expr:|alertname:|rule:)", re.MULTILINE)
 _NAMED = re.compile(r"# (test_\w+)")
 
 
@@ -112,7 +112,7 @@ def nets(*, closed: bool) -> list[Net]:
     """All nets, those that catch most in the least time first."""
     rules = {
         form: {path: text for path, text in example(form).items() if path.startswith("rules/")}
-        for form in FORMS
+        for form in (*FORMS, LATE_FORM)
     }
     # Before any world is made: hypothesis wants its plugin loaded first.
     quick, slow = _scenarios(rules, QUICK), _scenarios(rules, LENGTHY)

@@ -151,15 +151,15 @@ def many_services() -> AbstractContextManager[object]:
     return mock.patch.object(shape, "LEISURELY", ((0, 30.0),))
 
 
-def _lagging(rules: str) -> str:
+def lagging(rules: str, first: float = 0.0) -> str:
     """These rules of many services, made for promtool, which evaluates all groups at every step.
 
-    Prometheus leaves what is remembered as it is in between, and so do they.
+    Prometheus leaves what is remembered as it is in between, and so do they, and write it down from `first` on.
     """
     document = yaml.load(rules, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     (memory,) = (group for group in document["groups"] if group["name"] == "heartbeat-memory")
     every = float(memory["interval"].removesuffix("s"))
-    due = f"(vector(time()) % {every} == 0)"
+    due = f"(vector(time()) >= {first} and vector(time()) % {every} == {first % every})"
     for rule in memory["rules"]:
         labels = ",".join(f'{name}="{value}"' for name, value in rule["labels"].items())
         rule["expr"] = (
@@ -243,7 +243,7 @@ class Batch:
         """The rules of that truth."""
         with self._form():
             text = render(self.truth(), self._settings)[RULES]
-        return _lagging(text) if self.memory else text
+        return lagging(text) if self.memory else text
 
     def document(self) -> dict[str, Any]:
         return {

@@ -1,5 +1,6 @@
 """What the rules remember of a service that has left truth: nothing, from the next evaluation on.
 
+Of many services: from the next after that which wrote down what is remembered of the others.
 A reload keeps the recorded series, so here they are given, as the rules before the edit left them behind.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.bundle.conftest import LATE_FORM, RELOADED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,13 +23,15 @@ MEMORIES = (
 )
 
 
+@pytest.mark.parametrize("form", ["few", LATE_FORM])
 @pytest.mark.parametrize("series", MEMORIES)
 def test_nothing_is_remembered_of_a_service_that_left_truth(
     timeline: Callable[..., Timeline], series: str
 ) -> None:
-    line = timeline(end=30)
-    line.add(f'{series}{{svc="gone"}}', lambda now: 1.0 if now == 0 else None)
-    # The given sample itself is looked back at for five minutes; that no newer one follows is what counts.
-    line.expect(30, f'timestamp({series}{{svc="gone"}}) > 5', {})
-    line.missing(30)
+    line = timeline(end=90)
+    line.add(f'{series}{{svc="gone"}}', lambda now: 1.0 if now < RELOADED else None)
+    # The given samples themselves are looked back at for five minutes; that no newer ones follow is what counts.
+    line.expect(90, f'timestamp({series}{{svc="gone"}}) > {RELOADED}', {})
+    line.missing(75)
+    line.missing(90)
     line.hold()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.bundle.conftest import EXAMPLE, FORMS
+from tests.bundle.conftest import EXAMPLE, FORMS, LATE_FORM
 
 from healer.bundle.shape import sharded
 
@@ -583,9 +583,11 @@ def test_a_replica_that_went_unseen_does_not_hide_a_death_from_its_successor(
 # A restart of Prometheus with another truth: what the older rules recorded stands for five minutes.
 
 
-def older(line: Timeline, record: str, labels: str, column: Callable[[float], float]) -> None:
-    """What rules of an older truth recorded up to 60, where the story begins."""
-    line.add(f'{record}{{svc="rss_agg", {labels}}}', until(60, column))
+def older(
+    line: Timeline, record: str, labels: str, column: Callable[[float], float], name: str = "rss_agg"
+) -> None:
+    """What rules of an older truth recorded of a service up to 60, where the story begins."""
+    line.add(f'{record}{{svc="{name}", {labels}}}', until(60, column))
 
 
 def class_of(name: str) -> str:
@@ -648,6 +650,7 @@ def test_a_suspicion_of_before_the_restart_is_none(timeline: Callable[..., Timel
     line.hold()
 
 
+@pytest.mark.parametrize("form", [*FORMS, LATE_FORM])
 def test_the_verdict_of_an_older_truth_makes_no_second_alert(timeline: Callable[..., Timeline]) -> None:
     line = timeline(end=240)
     for label in (
@@ -656,9 +659,25 @@ def test_the_verdict_of_an_older_truth_makes_no_second_alert(timeline: Callable[
     ):
         older(line, "svc:heartbeat_silent_since_timestamp_seconds:latched", label, lambda _: 20.0)
     line.service("rss_agg", watch=lambda now: 70.0 if now >= 70 else None, seen=0)
-    line.expect(200, "count({__name__='ALERTS', alertname='HeartbeatMiss'})", {"{}": 1.0})
+    for at in (65, 70, 200):
+        line.expect(at, "count({__name__='ALERTS', alertname='HeartbeatMiss'})", {"{}": 1.0})
     line.missing(65, "rss_agg")
     line.missing(200, "rss_agg")
+    line.hold()
+
+
+@pytest.mark.parametrize("form", [*FORMS, LATE_FORM])
+def test_a_miss_does_not_end_because_a_new_truth_is_more_patient(timeline: Callable[..., Timeline]) -> None:
+    line = timeline(end=120)
+    label = 'bus="market-redis", class="0", severity="warning", team="ai", timeout="30"'
+    older(line, "svc:heartbeat_silent_since_timestamp_seconds:latched", label, lambda _: 20.0, "vexy_ai")
+    labels = 'bus="market-redis", class="0"'
+    older(line, "svc:heartbeat_last_seen_timestamp_seconds:max", labels, lambda _: 20.0, "vexy_ai")
+    line.service("vexy_ai", watch=1, seen=lambda now: 20.0 if now < 105 else now, bus="market-redis")
+    for at in (65, 70, 75, 100):
+        line.missing(at, "vexy_ai")
+        line.late(at, "vexy_ai", at - 20)
+    line.missing(105)
     line.hold()
 
 

@@ -28,7 +28,7 @@ def test_mutants_about_misses_change_the_rules_of_worlds() -> None:
     lags = Batch(generated(PATIENT, 20), closed=True, many=True).rules()
     for mutant in MUTANTS:
         if mutant.about_misses:
-            mutant.apply(lags if mutant.form == "many" else usually, branches=True)
+            mutant.apply(usually if mutant.form == "few" else lags, branches=True)
 
 
 def test_no_two_mutants_are_the_same() -> None:

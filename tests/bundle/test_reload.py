@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import aiohttp
 import pytest_asyncio
 from aiohttp import web
-from tests.bundle.conftest import service, truth
+from tests.bundle.conftest import FORMS, service, truth
 
-from healer.bundle import Settings, render, write
+from healer.bundle import Settings, render, shape, write
 from healer.stack.stack import Server, prometheus
 from healer.truth.model import Monitor
 
@@ -19,27 +20,40 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    import pytest
+
     from healer.stack.ports import Ports
     from healer.stack.servers import Servers
     from healer.truth.model import Truth
 
 PATIENCE_SECONDS = 30.0
+MEMORY_SECONDS = 3.0
+"""How far apart, of many services, the evaluations are that write down what is remembered: six of the others."""
 
 
 class Running:
     """A Prometheus with the rules of a truth, which scrapes an exporter that never heard anybody."""
 
     def __init__(
-        self, folder: Path, settings: Settings, url: str, session: aiohttp.ClientSession, server: Server
+        self,
+        folder: Path,
+        settings: Settings,
+        url: str,
+        session: aiohttp.ClientSession,
+        server: Server,
+        form: str,
     ) -> None:
         self._server = server
+        self._form = form
         self._folder = folder
         self._settings = settings
         self._url = url
         self._session = session
 
     def write(self, of: Truth) -> None:
-        write(render(of, self._settings), self._folder)
+        paces = {"few": shape.LEISURELY, "many": ((0, MEMORY_SECONDS),)}
+        with mock.patch.object(shape, "LEISURELY", paces[self._form]):
+            write(render(of, self._settings), self._folder)
 
     async def reload(self, of: Truth) -> None:
         self.write(of)
@@ -102,8 +116,10 @@ async def metrics(_: web.Request) -> web.Response:
     return web.Response(text="\n".join(lines[1:]) + "\n")
 
 
-@pytest_asyncio.fixture
-async def running(servers: Servers, ports: Ports, tmp_path: Path) -> AsyncIterator[Running]:
+@pytest_asyncio.fixture(params=FORMS)
+async def running(
+    servers: Servers, ports: Ports, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Running]:
     """A running Prometheus with the rules of services a, b and c."""
     app = web.Application()
     app.router.add_get("/metrics", metrics)
@@ -120,7 +136,7 @@ async def running(servers: Servers, ports: Ports, tmp_path: Path) -> AsyncIterat
     )
     server = prometheus(servers.prometheus, tmp_path, port, tmp_path / "prometheus" / "prometheus.yml")
     async with aiohttp.ClientSession() as session:
-        it = Running(tmp_path, settings, f"http://127.0.0.1:{port}", session, server)
+        it = Running(tmp_path, settings, f"http://127.0.0.1:{port}", session, server, request.param)
         it.write(truth(*(service(name) for name in "abc"), monitor=Monitor(timeout=8.0, interval=1.0)))
         try:
             await server.start()
