@@ -39,7 +39,7 @@ BUS = "system-redis"
 EVALUATION = "sum(prometheus_rule_group_last_duration_seconds / prometheus_rule_group_interval_seconds)"
 """What share of an interval all groups together take."""
 
-PAGE = 'max(prometheus_rule_group_last_duration_seconds{rule_group=~".*;heartbeat"})'
+PAGE = 'max(prometheus_rule_group_last_duration_seconds{rule_group=~".*;heartbeat(-shard-[0-9]+)?"})'
 
 QUIET = """\
 route: {receiver: none, group_by: [alertname, svc]}
@@ -67,7 +67,7 @@ class Measured:
         services: How many services.
         evaluation_ms: Median time that all groups together take in one interval; a group evaluated every six
             intervals counts with a sixth.
-        page_ms: Median duration of one evaluation of the group that a page waits for.
+        page_ms: Median duration of one evaluation of the group that a page waits for, the longest of its shards.
         cpu_ms: CPU time of Prometheus in one interval, scraping included; compare with that of no rules.
         missed: Iterations that Prometheus left out.
         resident_mb: Prometheus' memory.
@@ -98,12 +98,14 @@ class Run:
         interval: Seconds between two scrapes, and two evaluations.
         seconds: How long it runs.
         release: Debian release to take the servers from.
+        shards: Over how many groups our rules share the services out.
     """
 
     dead: int
     interval: float
     seconds: float
     release: str | None
+    shards: int
 
 
 def truth_of(number: int) -> Truth:
@@ -211,6 +213,7 @@ async def measure(shape: str, number: int, run: Run) -> Measured:
             alertmanagers=(receiver.address,),
             scrape_interval=run.interval,
             evaluation_interval=run.interval,
+            rule_shards=run.shards,
         )
         files = render(truth_of(1), settings)
         write(
@@ -278,9 +281,10 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--interval", type=float, default=5, help="seconds between two evaluations")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--release", help="Debian release to take Prometheus from")
+    parser.add_argument("--rule-shards", type=int, default=1, help="groups that share the services out")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args(arguments)
-    run = Run(options.dead, options.interval, options.seconds, options.release)
+    run = Run(options.dead, options.interval, options.seconds, options.release, options.rule_shards)
     rows = []
     for number in options.sizes:
         for shape in options.shapes:

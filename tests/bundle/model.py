@@ -63,8 +63,8 @@ class Watcher:
     Attributes:
         silent_since: The last beat (or, if there never was one, the beginning of the watch) of a missing service;
             None while it is not missing.
-        known: Whether it may be called missing: among many services, one that is new to Prometheus is not known
-            before that is written down.
+        known: Whether it may be called missing, unless it is already: among many services, one that is new to
+            Prometheus is not known before that is written down.
     """
 
     def __init__(self, promise: Promise) -> None:
@@ -77,15 +77,16 @@ class Watcher:
         """Take in what each replica last said, and return `silent_since`."""
         believed = [each for each in sightings if not self._clock_is_ahead(each)]
         self.hear(now, sightings)
+        known = self.known or self.silent_since is not None
         self._recover()
         witnesses = [each for each in believed if self._can_testify_to_silence(now, each)]
-        if witnesses and self.known and self.silent_since is None:
+        if witnesses and known and self.silent_since is None:
             self._judge(witnesses)
         return self.silent_since
 
     def write_down(self, *, shown: bool) -> None:
-        """Get to know the service if it was ever heard, or is `shown` by any replica just now."""
-        self.known = shown or self._heard is not None
+        """Get to know the service if it was ever heard, is missing, or is `shown` by any replica just now."""
+        self.known = shown or self._heard is not None or self.silent_since is not None
 
     def hear(self, now: float, sightings: list[Sighting]) -> None:
         """Remember the newest beat of any replica, also of one that has just started; nobody unhears a beat.

@@ -280,9 +280,18 @@ MUTANTS = (
     # ---- an older truth
     Mutant("a new truth forgets who is missing", SILENT, r'(\{class)!~"[^"]*"', r'\1="none"', form="late"),
     _removed("an end of what an older truth said", SILENT, r"unless on \(\) \S+ <= .*$", form="late"),
-    _removed("alerts of an older truth", "HeartbeatMiss", r" or on \(svc\) topk .*?\}( ?\))?(?= \) and)", form="late"),
+    _removed(
+        "alerts of an older truth",
+        "HeartbeatMiss",
+        r" or on \(svc\) topk .*?\}( ?\))?(?= \) and)",
+        form="late",
+    ),
     Mutant(
-        "alerts of each older truth", "HeartbeatMiss", r"topk by \(svc\) \( ?1, (\S+?) ?\)", r"\1", form="late"
+        "alerts of each older truth",
+        "HeartbeatMiss",
+        r"topk by \(svc\) \( ?1, (\S+?) ?\)",
+        r"\1",
+        form="late",
     ),
     # ---- the alert
     _removed(
