@@ -22,7 +22,7 @@ WITNESS = "instance_bus:heartbeat_witness_timestamp_seconds:max"
 OBSERVED = "bus:heartbeat_observed_timestamp_seconds:min"
 SEEN = "svc:heartbeat_last_seen_timestamp_seconds:max"
 WATCHED_SINCE = "svc:heartbeat_watch_start_timestamp_seconds:min"
-DOUBTED = "svc:heartbeat_doubted_timestamp_seconds:zero"
+DOUBTED = "svc:heartbeat_doubted_timestamp_seconds:max"
 SUSPECT = "svc:heartbeat_suspect_remembered_timestamp_seconds:max"
 SUSPECT_SEEN = "svc:heartbeat_suspect_last_seen_timestamp_seconds:max"
 SUSPECT_WATCH = "svc:heartbeat_suspect_watch_start_timestamp_seconds:min"
@@ -179,20 +179,19 @@ MUTANTS = (
     ),
     # ---- who is doubted
     # No mutant: everybody, always. It would be slower, and nothing else.
-    Mutant("the doubted are suspected like all others", DOUBTED, r"^0 \*", "1e9 *"),
-    Mutant("the remembered are doubted", DOUBTED, r"\} unless on \(svc\) \(", "} and on (svc) ("),
+    Mutant("the never heard were heard", DOUBTED, r"0 \*", "1e9 *"),
+    _removed("what is remembered of the missing", DOUBTED, r"^.*? or on \(svc\) (?=0)"),
+    Mutant("all remembered are doubted", DOUBTED, rf" and on \(svc\) {SILENT}", ""),
     _removed("doubt of the never heard", DOUBTED, rf"{WATCH}\|"),
     _removed("doubt of the missing", DOUBTED, rf"\|{SILENT}"),
-    _removed("doubt of the missing whose beats are remembered", DOUBTED, rf" unless on \(svc\) {SILENT}"),
+    Mutant("the remembered are never heard", DOUBTED, r'"\} unless on \(svc\)', '"} and on (svc)'),
     # ---- suspects
     # No mutant: the least of what makes one. It is one, and what is shown of it counts.
-    Mutant("nobody suspected for an old beat", SUSPECT, r"clamp_min\((.*), 0\) or", r"0 * (\1) or"),
+    Mutant("nobody suspected for an old beat", SUSPECT, r"<= scalar", "<= 0 * scalar"),
     Mutant("suspected too late", SUSPECT, r" - ([\d.]+)", r" - 2 * \1"),
-    Mutant("suspected for new beats", SUSPECT, r"\} <= ", "} >= "),
-    Mutant("suspected by others' timeouts", SUSPECT, r',class="\w+"\} <=', "} <="),
-    _removed("suspicion while nobody testifies", SUSPECT, r" or on \(\) vector\(0\)"),
-    Mutant("doubt of the never heard, soon after 1970", SUSPECT, r"clamp_min\((.*), 0\) or", r"\1 or"),
-    _removed("suspicion of the doubted", SUSPECT, rf"\|{DOUBTED}"),
+    Mutant("suspected for new beats", SUSPECT, r"<= scalar", ">= scalar"),
+    Mutant("suspected by others' timeouts", SUSPECT, r'\{class="[\w-]+"\} <=', " <="),
+    _removed("suspicion of the doubted", SUSPECT, rf" or {DOUBTED}\S+"),
     # Of few, these are doubted too by the same evaluation.
     _removed("suspicion of who was missing just now", SUSPECT, rf" or 0 \* {SILENT}\S+", form="many"),
     # ---- their newest beat, remembered or shown
@@ -279,20 +278,21 @@ MUTANTS = (
     ),
     # ---- an older truth
     Mutant("a new truth forgets who is missing", SILENT, r'(\{class)!~"[^"]*"', r'\1="none"', form="late"),
-    _removed("an end of what an older truth said", SILENT, r"unless on \(\) \S+ <= .*$", form="late"),
+    _removed("an end of what an older truth said", SILENT, r" unless on \(\) healer.*$", form="late"),
     _removed(
-        "alerts of an older truth",
-        "HeartbeatMiss",
-        r" or on \(svc\) topk .*?\}( ?\))?(?= \) and)",
+        "doubt of what an older truth said long ago",
+        SILENT,
+        rf" and timestamp\({SILENT}\) >= time\(\) - \d+",
         form="late",
     ),
     Mutant(
-        "alerts of each older truth",
+        "no alert by an older truth",
         "HeartbeatMiss",
-        r"topk by \(svc\) \( ?1, (\S+?) ?\)",
-        r"\1",
+        rf"1, ({SILENT}) and",
+        r'1, \1{class!~"[01]"} and',
         form="late",
     ),
+    Mutant("alerts by each older truth", "HeartbeatMiss", r"topk by \(svc\) \( ?1,", "(", form="late"),
     # ---- the alert
     _removed(
         "distrust of verdicts from before a restart", "HeartbeatMiss", r" and timestamp\(\S+\) == time\(\)"

@@ -618,6 +618,27 @@ def test_a_service_that_came_back_while_prometheus_was_down_is_missing_no_more(
     line.hold()
 
 
+def test_a_miss_that_ended_while_prometheus_was_down_does_not_come_back(
+    timeline: Callable[..., Timeline],
+) -> None:
+    """Its latch still stands when a scrape fails, and nothing is shown that is newer."""
+    line = timeline(end=240)
+    labels = f'bus="system-redis", class="{class_of("rss_agg")}", severity="critical", timeout="30", recorded="before"'
+    older(line, "svc:heartbeat_silent_since_timestamp_seconds:latched", labels, lambda _: 20.0)
+
+    def scraped(column: Callable[[float], float]) -> Callable[[float], float | str]:
+        return lambda now: STALE if now == 125 else column(now)
+
+    line.exporter("a", loopback=scraped(alive))
+    line.service(
+        "rss_agg", watch=scraped(lambda _: 1.0), seen=scraped(lambda now: now if now >= 70 else 20.0)
+    )
+    line.missing(60, "rss_agg")
+    for at in range(75, 240, 5):
+        line.missing(at)
+    line.hold()
+
+
 def test_a_watch_of_before_the_restart_is_none(timeline: Callable[..., Timeline]) -> None:
     """The exporter that watched the service went with Prometheus; another, of another shard, hears the bus."""
     line = timeline(end=240)
@@ -678,6 +699,21 @@ def test_a_miss_does_not_end_because_a_new_truth_is_more_patient(timeline: Calla
         line.missing(at, "vexy_ai")
         line.late(at, "vexy_ai", at - 20)
     line.missing(105)
+    line.hold()
+
+
+@pytest.mark.parametrize("form", [LATE_FORM])
+def test_a_verdict_of_an_older_truth_from_before_a_long_stop_is_none(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=130)
+    line.evaluation = 65.0
+    labels = 'bus="system-redis", class="0", severity="critical", timeout="30"'
+    record = f'svc:heartbeat_silent_since_timestamp_seconds:latched{{svc="rss_agg", {labels}}}'
+    line.add(record, lambda now: 0.0 if now == 0 else None)
+    line.service("rss_agg", watch=1, seen=alive)
+    line.missing(65)
+    line.missing(130)
     line.hold()
 
 

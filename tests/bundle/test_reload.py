@@ -51,9 +51,10 @@ class Running:
         self._session = session
 
     def write(self, of: Truth) -> None:
-        paces = {"few": shape.LEISURELY, "many": ((0, MEMORY_SECONDS),)}
-        with mock.patch.object(shape, "LEISURELY", paces[self._form]):
-            write(render(of, self._settings), self._folder)
+        pace = ((0, MEMORY_SECONDS),) if self._form == "many" else shape.LEISURELY
+        settings = replace(self._settings, rule_shards=3 if self._form == "shards" else 1)
+        with mock.patch.object(shape, "LEISURELY", pace):
+            write(render(of, settings), self._folder)
 
     async def reload(self, of: Truth) -> None:
         self.write(of)
@@ -116,7 +117,7 @@ async def metrics(_: web.Request) -> web.Response:
     return web.Response(text="\n".join(lines[1:]) + "\n")
 
 
-@pytest_asyncio.fixture(params=FORMS)
+@pytest_asyncio.fixture(params=[*FORMS, "shards"])
 async def running(
     servers: Servers, ports: Ports, tmp_path: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[Running]:

@@ -42,12 +42,14 @@ class Class:
         timeout: Seconds of silence that make them missing.
         warmup: Seconds that they have to be watched before their silence counts.
         names: Who they are, sorted.
+        shard: Which group they are shared out to, from 1 on; 0 if there is but one.
     """
 
     labels: tuple[tuple[str, str], ...]
     timeout: float
     warmup: float
     names: tuple[str, ...]
+    shard: int
 
     @property
     def bus(self) -> str:
@@ -56,8 +58,9 @@ class Class:
 
     @property
     def id(self) -> str:
-        """Twelve hexadecimal digits that are another class's as soon as anything differs, be it a name."""
-        return _digest([self.labels, self.timeout, self.warmup, self.names])
+        """The shard, and twelve hexadecimal digits that are others as soon as anything differs, be it a name."""
+        digits = _digest([self.labels, self.timeout, self.warmup, self.names])
+        return f"{self.shard}-{digits}" if self.shard else digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +92,11 @@ def _kind(service: Service) -> tuple[tuple[tuple[str, str], ...], float, float]:
     return _labels(service), service.timeout, service.warmup
 
 
-def _classes(services: Iterable[Service]) -> tuple[Class, ...]:
+def _classes(services: Iterable[Service], shard: int) -> tuple[Class, ...]:
     ordered = sorted(services, key=lambda each: (_kind(each), each.name))
-    return tuple(Class(*kind, tuple(each.name for each in alike)) for kind, alike in groupby(ordered, _kind))
+    return tuple(
+        Class(*kind, tuple(each.name for each in alike), shard) for kind, alike in groupby(ordered, _kind)
+    )
 
 
 def sharded(truth: Truth, shards: int) -> tuple[tuple[Class, ...], ...]:
@@ -102,7 +107,7 @@ def sharded(truth: Truth, shards: int) -> tuple[tuple[Class, ...], ...]:
     every: list[list[Service]] = [[] for _ in range(shards)]
     for service in truth.services:
         every[shard_of(service.name, shards)].append(service)
-    return tuple(map(_classes, every))
+    return tuple(_classes(some, index if shards > 1 else 0) for index, some in enumerate(every, 1))
 
 
 def digest(every: Iterable[Class]) -> str:
