@@ -277,12 +277,31 @@ MUTANTS = (
         r"\1",
     ),
     # ---- an older truth
-    Mutant("a new truth forgets who is missing", SILENT, r'(\{class)!~"[^"]*"', r'\1="none"', form="late"),
-    _removed("an end of what an older truth said", SILENT, r" unless on \(\) healer.*$", form="late"),
+    Mutant(
+        "a new truth forgets who is missing",
+        SILENT,
+        rf"^{SILENT} unless",
+        f'{SILENT}{{class="none"}} unless',
+        form="late",
+    ),
+    _removed("an end of what an older truth said", SILENT, r" unless on \(\) timestamp.*$", form="late"),
     _removed(
         "doubt of what an older truth said long ago",
         SILENT,
         rf" and timestamp\({SILENT}\) >= time\(\) - \d+",
+        form="late",
+    ),
+    _removed(
+        "doubt of what this truth wrote long ago",
+        "healer:heartbeat_memory_seen_timestamp_seconds",
+        r" >= time\(\) - \d+",
+        form="late",
+    ),
+    Mutant(
+        "trust in what was seen before a restart",
+        SILENT,
+        r"timestamp\( ?(healer\S+) ?\) == time\(\)",
+        r"\1",
         form="late",
     ),
     Mutant(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.bundle.conftest import EXAMPLE, FORMS, LATE_FORM
 
-from healer.bundle.shape import sharded
+from healer.bundle.shape import digest, sharded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -699,6 +699,25 @@ def test_a_miss_does_not_end_because_a_new_truth_is_more_patient(timeline: Calla
         line.missing(at, "vexy_ai")
         line.late(at, "vexy_ai", at - 20)
     line.missing(105)
+    line.hold()
+
+
+@pytest.mark.parametrize("form", [LATE_FORM])
+def test_a_truth_that_is_rolled_back_does_not_take_what_it_wrote_before_for_what_it_writes_now(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=120)
+    classes = digest(each for shard in sharded(EXAMPLE, 1) for each in shard)
+    for written in (
+        f'healer:heartbeat_memory_timestamp_seconds{{classes="{classes}"}}',
+        f'healer:heartbeat_memory_seen_timestamp_seconds{{classes="{classes}", group="heartbeat", recorded="before"}}',
+    ):
+        line.add(written, lambda now: now if now <= 30 else None)
+    labels = 'bus="market-redis", class="0", severity="warning", team="ai", timeout="30"'
+    older(line, "svc:heartbeat_silent_since_timestamp_seconds:latched", labels, lambda _: 20.0, "vexy_ai")
+    line.service("vexy_ai", watch=1, seen=20, bus="market-redis")
+    for at in (65, 70, 75, 120):
+        line.missing(at, "vexy_ai")
     line.hold()
 
 
