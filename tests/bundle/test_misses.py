@@ -497,7 +497,7 @@ def test_an_exporter_whose_clock_lags_calls_nobody_missing(timeline: Callable[..
     line.hold()
 
 
-# 8. A service removed from truth stops alerting at once. (With a reload: test_reload.py.)
+# 8. A service removed from truth stops alerting. (With a reload: test_reload.py; what is remembered: test_memories.py.)
 
 
 def test_a_service_that_is_not_in_truth_is_nobodys_business(timeline: Callable[..., Timeline]) -> None:
