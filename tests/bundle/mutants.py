@@ -193,7 +193,7 @@ MUTANTS = (
     Mutant("suspected by others' timeouts", SUSPECT, r'\{class="[\w-]+"\} <=', " <="),
     _removed("suspicion of the doubted", SUSPECT, rf" or {DOUBTED}\S+"),
     # Of few, these are doubted too by the same evaluation.
-    _removed("suspicion of who was missing just now", SUSPECT, rf" or 0 \* {SILENT}\S+", form="many"),
+    _removed("suspicion of who was missing just now", SUSPECT, rf" or 0 \* {SILENT}\S+", form="late"),
     # ---- their newest beat, remembered or shown
     Mutant("the oldest beat of all replicas", SUSPECT_SEEN, "^max by", "min by"),
     Mutant("beats on any bus", SUSPECT_SEEN, rf'({BEATS}\{{)bus="[^"]*",', r"\1"),
@@ -203,17 +203,19 @@ MUTANTS = (
         r" unless on \(job, instance, bus\) .*? < -5(?= or)",
     ),
     Mutant("distrust of clocks that are right", SUSPECT_SEEN, "< -5 or", "> -5 or"),
+    # What is remembered of few is of the same evaluation, and leaves nothing to show.
     Mutant(
         "one wrong clock discredits all replicas",
         SUSPECT_SEEN,
         r"on \(job, instance, bus\)",
         "on (job, bus)",
+        form="many",
     ),
     _removed("the memory", SUSPECT_SEEN, rf" or {SUSPECT}\S+(?= \)$)"),
-    _removed("what is shown", SUSPECT_SEEN, rf"(?<=^max by \(svc\) \( ).* or (?={SUSPECT})"),
+    _removed("what is shown", SUSPECT_SEEN, rf"(?<=^max by \(svc\) \( ).* or (?={SUSPECT})", form="many"),
     Mutant("beats from the future", SUSPECT_SEEN, r"<= time\(\) \+ 5", "<= time() + 5000"),
     Mutant("no beat but from the future", SUSPECT_SEEN, r"<= time\(\)", ">= time()"),
-    Mutant("no beat less than 5 s old", SUSPECT_SEEN, r"time\(\) \+ 5", "time() - 5"),
+    Mutant("no beat less than 5 s old", SUSPECT_SEEN, r"time\(\) \+ 5", "time() - 5", form="many"),
     # ---- their longest watch
     Mutant("the shortest watch", SUSPECT_WATCH, "^min by", "max by"),
     Mutant("a watch that is none", SUSPECT_WATCH, r"\) > 0", ") >= 0"),

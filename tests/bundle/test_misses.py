@@ -12,7 +12,7 @@ from healer.bundle.shape import digest, sharded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.bundle.conftest import Timeline
+    from tests.bundle.conftest import Sample, Timeline
 
 STALE = "stale"
 
@@ -699,6 +699,23 @@ def test_a_miss_does_not_end_because_a_new_truth_is_more_patient(timeline: Calla
         line.missing(at, "vexy_ai")
         line.late(at, "vexy_ai", at - 20)
     line.missing(105)
+    line.hold()
+
+
+@pytest.mark.parametrize("form", [*FORMS, LATE_FORM])
+def test_a_miss_outlives_a_bus_that_is_lost_before_the_miss_is_written_down(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=120)
+
+    def until_lost(column: Callable[[float], float]) -> Callable[[float], Sample]:
+        return lambda now: column(now) if now < 75 else STALE if now == 75 else None
+
+    line.exporter("a", loopback=until_lost(alive))
+    line.service("rss_agg", watch=until_lost(lambda _: 1.0), seen=until_lost(beats(35)))
+    line.missing(65)
+    for at in (70, 75, 80, 120):
+        line.missing(at, "rss_agg")
     line.hold()
 
 
