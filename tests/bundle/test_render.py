@@ -217,6 +217,24 @@ def test_services_that_share_out_over_groups_keep_all_promises(servers: Servers,
     assert_valid(files, tmp_path, servers)
 
 
+def test_each_group_keeps_who_was_missing_in_it_by_an_older_truth_and_no_other() -> None:
+    """A group that begins anew marks stale what its older rules recorded: another one could not keep it."""
+    of = truth(*(service(f"s{index}", f"bus-{index % 2}") for index in range(12)))
+    text = render(of, Settings(rule_shards=3))["rules/heartbeat.rules.yml"]
+    latched = "svc:heartbeat_silent_since_timestamp_seconds:latched"
+    kept = {
+        group["name"]: re.findall(rf'{latched}\{{class([!=]~"[^"]*-\.\+)"\}}', rule["expr"])
+        for group in yaml.safe_load(text)["groups"]
+        for rule in group["rules"]
+        if rule.get("record") == latched and "class" not in rule.get("labels", {})
+    }
+    assert kept == {
+        "heartbeat-shard-1": ['!~"(2|3)-.+'],
+        "heartbeat-shard-2": ['=~"2-.+'],
+        "heartbeat-shard-3": ['=~"3-.+'],
+    }
+
+
 def test_a_service_stays_in_its_group_whatever_becomes_of_the_others() -> None:
     def homes(*names: str) -> dict[str, str]:
         text = render(truth(*map(service, names)), Settings(rule_shards=4))["rules/heartbeat.rules.yml"]
