@@ -14,6 +14,8 @@ PINNED = f"{TRUTH} @ end()"
 
 STATE = "svc:heartbeat_state:code"
 LAST_SEEN = "svc:heartbeat_last_seen_timestamp_seconds:max"
+"""Zero is never."""
+
 BEATING, UNWATCHED, MISSING = range(3)
 
 OURS = "Heartbeat.+|Healer.+|Sentinel.+|Autoheal.+"

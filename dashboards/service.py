@@ -53,7 +53,7 @@ def service() -> Dashboard:
         kit.lines(
             "Silence",
             "The longest time since the last beat, in each step. Above the timeout it is missing.",
-            kit.query(f"max_over_time((time() - {LAST_SEEN}{SVC})[$__interval:])", "since the last beat"),
+            kit.query(f"max_over_time((time() - ({LAST_SEEN}{SVC} > 0))[$__interval:])", "since the last beat"),
             kit.query(TIMEOUT, "timeout"),
             kit.query(f"max by (svc) (heartbeat_interval_seconds{RAW})", "interval"),
             size=(16, 9),
@@ -138,7 +138,7 @@ def _numbers() -> list[stat.Panel]:
         kit.stat(
             "Last seen",
             "When its newest beat was received.",
-            f"1000 * {LAST_SEEN}{SVC}",
+            f"1000 * {LAST_SEEN}{SVC} > 0",
             unit="dateTimeFromNow",
             size=(4, 4),
             none="never",

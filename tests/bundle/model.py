@@ -49,12 +49,14 @@ class Sighting:
         last_seen: Receipt of the newest beat; 0 for none.
         watch_start: Since when the replica listens to the service without a break; 0 while it does not.
         own_beat: When the replica last heard its own beat on the service's bus; 0 for never.
+        shown: Whether the replica has heard of the service at all.
     """
 
     at: float
     last_seen: float
     watch_start: float
     own_beat: float
+    shown: bool = True
 
 
 class Watcher:
@@ -85,8 +87,12 @@ class Watcher:
         return self.silent_since
 
     def write_down(self, *, shown: bool) -> None:
-        """Get to know the service if it was ever heard, is missing, or is `shown` by any replica just now."""
-        self.known = shown or self._heard is not None or self.silent_since is not None
+        """Get to know the service, for ever, if it was heard, is missing, or was `shown` since this was last done."""
+        self.known = self.known or shown or self._heard is not None or self.silent_since is not None
+
+    def shown(self, sighting: Sighting) -> bool:
+        """Whether the replica shows the service, and is believed."""
+        return sighting.shown and not self._clock_is_ahead(sighting)
 
     def hear(self, now: float, sightings: list[Sighting]) -> None:
         """Remember the newest beat of any replica, also of one that has just started; nobody unhears a beat.

@@ -21,13 +21,14 @@ AGE = "instance_bus:heartbeat_loopback_age_seconds"
 WITNESS = "instance_bus:heartbeat_witness_timestamp_seconds:max"
 OBSERVED = "bus:heartbeat_observed_timestamp_seconds:min"
 SEEN = "svc:heartbeat_last_seen_timestamp_seconds:max"
-WATCHED_SINCE = "svc:heartbeat_watch_start_timestamp_seconds:min"
+WARMED_UP = "svc:heartbeat_warmed_up:bool"
+MISDATED = "svc:heartbeat_misdated:zero"
 DOUBTED = "svc:heartbeat_doubted_timestamp_seconds:max"
 SUSPECT = "svc:heartbeat_suspect_remembered_timestamp_seconds:max"
 SUSPECT_SEEN = "svc:heartbeat_suspect_last_seen_timestamp_seconds:max"
 SUSPECT_WATCH = "svc:heartbeat_suspect_watch_start_timestamp_seconds:min"
 SILENT = "svc:heartbeat_silent_since_timestamp_seconds:latched"
-WATCHED = "svc:heartbeat_watched_timestamp_seconds:max"
+UNWATCHED = "svc:heartbeat_unwatched_since_timestamp_seconds:latched"
 ALIVE = "healer:heartbeat_alive_timestamp_seconds:max"
 MISSING = "svc:heartbeat_missing:bool"
 RETURNED = "svc:heartbeat_returned_timestamp_seconds"
@@ -37,6 +38,7 @@ ABOUT_MISSES = frozenset(
         AGE,
         WITNESS,
         OBSERVED,
+        MISDATED,
         SEEN,
         DOUBTED,
         SUSPECT,
@@ -123,7 +125,7 @@ _e = re.escape
 
 MUTANTS = (
     # ---- constants
-    _removed("the constants' memory", TRUTH, rf" or {TRUTH}\{{[^}}]*\}}"),
+    _removed("the constants' memory", TRUTH, rf"\|{TRUTH}"),
     Mutant("timeouts a tenth longer", TRUTH, r"(\d) \* group", r"\1 * 1.1 * group"),
     Mutant("warm-ups doubled", WARMUP, r"(\d) \* group", r"\1 * 2 * group"),
     # ---- who can testify
@@ -165,10 +167,13 @@ MUTANTS = (
     Mutant(
         "one wrong clock discredits the memory of all", SEEN, r"on \(job, instance, bus\)", "on (job, bus)"
     ),
-    _removed("the memory of the newest beat", SEEN, rf" or {SEEN}\{{[^}}]*\}}"),
+    _removed("the memory of the newest beat", SEEN, rf"{SEEN}\|"),
+    _removed("those of whom nothing but the future is shown", SEEN, rf"\|{MISDATED}"),
+    Mutant("from the future only if from far ahead", MISDATED, r"\+ 5", "+ 5000"),
+    Mutant("a stamp from the future was a beat", MISDATED, r"^0 \*", "9 *"),
     Mutant("beats from the future, remembered", SEEN, r"<= time\(\) \+ 5", "<= time() + 5000"),
     Mutant("no beat but from the future, remembered", SEEN, r"<= time\(\)", ">= time()"),
-    Mutant("beats of removed services", SEEN, rf'(or {SEEN}\{{svc=~")', r"\1gone|"),
+    Mutant("beats of removed services", SEEN, r'(or \{__name__=\S+?,svc=~")', r"\1gone|"),
     Mutant("the beats of one scrape alone", SEEN, r"max_over_time\( ?(\S+)\[\w+\] ?\)", r"(\1)", form="many"),
     Mutant(
         "trust in a clock that was ahead in between",
@@ -179,16 +184,12 @@ MUTANTS = (
     ),
     # ---- who is doubted
     # No mutant: everybody, always. It would be slower, and nothing else.
-    Mutant("the never heard were heard", DOUBTED, r"0 \*", "1e9 *"),
-    _removed("what is remembered of the missing", DOUBTED, r"^.*? or on \(svc\) (?=0)"),
-    Mutant("all remembered are doubted", DOUBTED, rf" and on \(svc\) {SILENT}", ""),
-    _removed("doubt of the never heard", DOUBTED, rf"{WATCH}\|"),
-    _removed("doubt of the missing", DOUBTED, rf"\|{SILENT}"),
-    Mutant("the remembered are never heard", DOUBTED, r'"\} unless on \(svc\)', '"} and on (svc)'),
+    Mutant("all but the missing are doubted", DOUBTED, r" and on", " unless on"),
     # ---- suspects
     # No mutant: the least of what makes one. It is one, and what is shown of it counts.
     Mutant("nobody suspected for an old beat", SUSPECT, r"<= scalar", "<= 0 * scalar"),
     Mutant("suspected too late", SUSPECT, r" - ([\d.]+)", r" - 2 * \1"),
+    Mutant("in 1970 never is not long ago", SUSPECT, r"clamp_min\( ?(.*?), 0 ?\)", r"\1"),
     Mutant("suspected for new beats", SUSPECT, r"<= scalar", ">= scalar"),
     Mutant("suspected by others' timeouts", SUSPECT, r'\{class="[\w-]+"\} <=', " <="),
     _removed("suspicion of the doubted", SUSPECT, rf" or {DOUBTED}\S+"),
@@ -328,10 +329,9 @@ MUTANTS = (
     Mutant("always missing", MISSING, r"or on \(svc\) 0 \*", "or on (svc) 1 *"),
     _removed("not being missing", RETURNED, rf" and on \(svc\) {MISSING} == 0"),
     Mutant("returned for five minutes", RETURNED, "15m", "5m"),
-    Mutant(
-        "watched in its warm-up", WATCHING, r" \+ on \(svc\) group_left \(\) max by \(svc\) \([^)]*\)", ""
-    ),
-    Mutant("missing is not watched", "svc:heartbeat_state:code", r"2 \* svc", "1 * svc"),
+    _removed("the warm-up", WARMED_UP, r" - [\d.]+"),
+    _removed("having warmed up", WATCHING, " == 1"),
+    Mutant("missing is not watched", "svc:heartbeat_state:code", r"2 \* \(", "1 * ("),
     Mutant("late by the wrong sign", "HeartbeatMiss", r"^time\(\) - (.*)$", r"\1 - time()"),
     Mutant("pending first", "HeartbeatMiss", "^$", "15s", "for"),
     Mutant("lateness in whole seconds", "HeartbeatMiss", "%.1f", "%.0f", "annotations.late_sec"),
@@ -340,17 +340,17 @@ MUTANTS = (
     _removed("the memory of having been alive", ALIVE, rf" or {ALIVE}"),
     Mutant("any exporter that answers is alive", ALIVE, rf" unless on \(job, instance\) {_e(OWN)}", ""),
     Mutant("alive from the future", ALIVE, r"\+ 5", "+ 5000"),
-    _removed("what HealerMiss explains", WATCHED, r" unless on \(\) ALERTS\{[^}]*\}"),
+    _removed("what HealerMiss explains", UNWATCHED, r" unless on \(\) ALERTS\{[^}]*\}"),
     _removed(
         "what HeartbeatBusDown explains",
-        WATCHED,
+        UNWATCHED,
         rf" unless on \(svc\) \( {TRUTH} and on \(bus\) ALERTS\{{[^}}]*\}} \)",
     ),
-    _removed("the memory of having been watched", WATCHED, rf"\( {WATCHED} and .*?\) \) or on \(svc\) "),
+    _removed("the memory of since when", UNWATCHED, rf"{UNWATCHED} and .*? or on \(svc\) "),
     Mutant("unwatched at once", "HeartbeatUnwatched", "^1m$", "0s", "for"),
     Mutant("unwatched after one warm-up", "HeartbeatUnwatched", r"2 \* max", "1 * max"),
     Mutant(
-        "unwatched though somebody listens", "HeartbeatUnwatched", rf" unless on \(svc\) {WATCHED_SINCE}", ""
+        "unwatched though somebody listens", "HeartbeatUnwatched", rf" unless on \(svc\) {WARMED_UP}", ""
     ),
     Mutant("a bus down for one replica", "HeartbeatBusDown", "^max by", "min by"),
     _removed("doubt of a bus that a replica long gone saw up", "HeartbeatBusDown", r" and timestamp.*?- 60"),

@@ -74,7 +74,7 @@ def judged(world: World, *, closed: bool, memory: float = 0.0, attentive: bool =
         pending = [iter([*scrapes]) for scrapes in world.scrapes]
         upcoming = [next(each, None) for each in pending]
         watcher.known = not memory
-        shown = [False for _ in world.replicas]
+        shown = False
         for at in verdicts:
             for index, prometheus in enumerate(held):
                 while (scrape := upcoming[index]) is not None and scrape.at <= at:
@@ -82,14 +82,15 @@ def judged(world: World, *, closed: bool, memory: float = 0.0, attentive: bool =
                     prometheus.scraped(scrape.at + DAWN, sighting)
                     if attentive and sighting is not None:
                         watcher.hear(sighting.at, [sighting])
-                    shown[index] = service.name in (scrape.services or {})
+                    shown = shown or sighting is not None and watcher.shown(sighting)
                     upcoming[index] = next(pending[index], None)
             sightings = [seen for each in held if (seen := each.holds(at + DAWN)) is not None]
             since = watcher.evaluate(at + DAWN, sightings)
             if since is not None:
                 verdicts[at][service.name] = at + DAWN - since
             if memory and (at + DAWN) % memory == 0:
-                watcher.write_down(shown=any(shown))
+                watcher.write_down(shown=shown)
+                shown = False
     return verdicts
 
 
@@ -101,9 +102,10 @@ def _sighting(scrape: Scrape, name: str, bus: str) -> Sighting | None:
     if bus not in scrape.buses:
         return None
     shown = (scrape.services or {}).get(name)
+    own_beat = scrape.buses[bus][0]
     if shown is None or shown.bus != bus:
-        shown = Shown(bus, 0.0, 0.0)
-    return Sighting(scrape.at + DAWN, shown.last_seen, shown.watch_start, scrape.buses[bus][0])
+        return Sighting(scrape.at + DAWN, 0.0, 0.0, own_beat, shown=False)
+    return Sighting(scrape.at + DAWN, shown.last_seen, shown.watch_start, own_beat)
 
 
 class Replay:
@@ -161,7 +163,7 @@ def lagging(rules: str, first: float = 0.0) -> str:
     every = float(memory["interval"].removesuffix("s"))
     due = f"(vector(time()) >= {first} and vector(time()) % {every} == {first % every})"
     for rule in memory["rules"]:
-        labels = ",".join(f'{name}="{value}"' for name, value in rule["labels"].items())
+        labels = ",".join(f'{name}="{value}"' for name, value in rule.get("labels", {}).items())
         rule["expr"] = (
             f"(({rule['expr']}) and on () {due}) or ({rule['record']}{{{labels}}} unless on () {due})"
         )

@@ -380,6 +380,17 @@ def test_a_service_that_no_exporter_ever_showed_drifts(timeline: Callable[..., T
     line.hold()
 
 
+def test_a_service_that_is_watched_and_has_no_stamp_drifts(timeline: Callable[..., Timeline]) -> None:
+    """No exporter of ours does that, but a relabelling that drops a family might; there can be no verdict then."""
+    line = timeline(end=600)
+    drifting(line, {"a": "ab" * 32})
+    line.service("rss_agg", watch=1, seen=alive)
+    line.service("vexy_ai", watch=1, seen=lambda _: None, bus="market-redis")
+    line.firing(305, "HeartbeatTruthDrift", "{}")
+    line.missing(600)
+    line.hold()
+
+
 def test_exporters_with_the_rules_truth_do_not_drift(timeline: Callable[..., Timeline]) -> None:
     line = timeline(end=600)
     drifting(line, {"a": "ab" * 32, "b": "ab" * 32})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MEMORIES = (
     "svc:heartbeat_last_seen_timestamp_seconds:max",
     "svc:heartbeat_silent_since_timestamp_seconds:latched",
-    "svc:heartbeat_watched_timestamp_seconds:max",
+    "svc:heartbeat_unwatched_since_timestamp_seconds:latched",
 )
 
 

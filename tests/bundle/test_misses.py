@@ -378,20 +378,6 @@ def test_a_service_that_was_never_heard_is_silent_since_it_is_watched(
     line.hold()
 
 
-def test_a_service_that_is_watched_and_has_no_stamp_was_never_heard(
-    timeline: Callable[..., Timeline],
-) -> None:
-    line = timeline(end=120)
-    line.add(
-        'heartbeat_watch_start_timestamp_seconds{job="heartbeat", instance="a", svc="rss_agg", bus="system-redis"}',
-        1.0,
-    )
-    line.missing(20)
-    line.missing(25, "rss_agg")
-    line.late(120, "rss_agg", 119)
-    line.hold()
-
-
 def test_a_clock_that_jumps_ahead_makes_no_newer_beat_of_an_old_one(
     timeline: Callable[..., Timeline],
 ) -> None:
@@ -664,7 +650,7 @@ def test_a_suspicion_of_before_the_restart_is_none(timeline: Callable[..., Timel
     older(line, "svc:heartbeat_last_seen_timestamp_seconds:max", labels, lambda _: 55.0)
     record = f'svc:heartbeat_suspect_remembered_timestamp_seconds:max{{svc="rss_agg", {labels}}}'
     line.add(record, lambda now: 20.0 if now == 0 else None)
-    line.service("rss_agg", watch=1, seen=0)
+    line.service("rss_agg", watch=1, seen=lambda now: 0.0 if now > 60 else None)
     line.never_missing(until=85)
     line.missing(90, "rss_agg")
     line.late(90, "rss_agg", 35)

@@ -213,7 +213,7 @@ class World:
 
     async def states(self) -> list[State]:
         """Return how each service stands; `unknown` while Prometheus does not answer."""
-        ages = "time() - svc:heartbeat_last_seen_timestamp_seconds:max"
+        ages = "time() - (svc:heartbeat_last_seen_timestamp_seconds:max > 0)"
         codes, silences = await self.by_service("svc:heartbeat_state:code"), await self.by_service(ages)
         return [
             State(
