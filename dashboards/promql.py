@@ -32,7 +32,7 @@ def counted(state: int) -> str:
     return f"count(({STATE} == {state}) and on (svc) {PINNED}) or 0 * count({PINNED})"
 
 
-_AGE = f"clamp_max((time() - {LAST_SEEN}) / on (svc) {TRUTH}, 1e5)"
+_AGE = f"clamp_max((time() - ({LAST_SEEN} > 0)) / on (svc) {TRUTH}, 1e5)"
 
 WORST = f"topk($top, (1e6 * {STATE} + on (svc) {_AGE} or on (svc) 1e6 * {STATE} + 1e5) and on (svc) {TRUTH})"
 """The worst services: by their state, then by how many timeouts their last beat is old; never heard comes first."""

@@ -87,7 +87,7 @@ class Watcher:
         return self.silent_since
 
     def write_down(self, *, shown: bool) -> None:
-        """Get to know the service, for ever, if it was heard, is missing, or was `shown` since this was last done."""
+        """Get to know the service, for ever, if it was heard, is missing, or was `shown` to those who would know."""
         self.known = self.known or shown or self._heard is not None or self.silent_since is not None
 
     def shown(self, sighting: Sighting) -> bool:

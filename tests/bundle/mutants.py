@@ -22,7 +22,7 @@ WITNESS = "instance_bus:heartbeat_witness_timestamp_seconds:max"
 OBSERVED = "bus:heartbeat_observed_timestamp_seconds:min"
 SEEN = "svc:heartbeat_last_seen_timestamp_seconds:max"
 WARMED_UP = "svc:heartbeat_warmed_up:bool"
-MISDATED = "svc:heartbeat_misdated:zero"
+UNREMEMBERED = "svc:heartbeat_unremembered:zero"
 DOUBTED = "svc:heartbeat_doubted_timestamp_seconds:max"
 SUSPECT = "svc:heartbeat_suspect_remembered_timestamp_seconds:max"
 SUSPECT_SEEN = "svc:heartbeat_suspect_last_seen_timestamp_seconds:max"
@@ -38,7 +38,7 @@ ABOUT_MISSES = frozenset(
         AGE,
         WITNESS,
         OBSERVED,
-        MISDATED,
+        UNREMEMBERED,
         SEEN,
         DOUBTED,
         SUSPECT,
@@ -168,9 +168,9 @@ MUTANTS = (
         "one wrong clock discredits the memory of all", SEEN, r"on \(job, instance, bus\)", "on (job, bus)"
     ),
     _removed("the memory of the newest beat", SEEN, rf"{SEEN}\|"),
-    _removed("those of whom nothing but the future is shown", SEEN, rf"\|{MISDATED}"),
-    Mutant("from the future only if from far ahead", MISDATED, r"\+ 5", "+ 5000"),
-    Mutant("a stamp from the future was a beat", MISDATED, r"^0 \*", "9 *"),
+    _removed("those whom nobody is believed about", SEEN, rf"\|{UNREMEMBERED}"),
+    Mutant("what is not believed is a beat", UNREMEMBERED, r"^0 \*", "9 *"),
+    Mutant("the remembered are the unremembered", UNREMEMBERED, "unless on", "and on"),
     Mutant("beats from the future, remembered", SEEN, r"<= time\(\) \+ 5", "<= time() + 5000"),
     Mutant("no beat but from the future, remembered", SEEN, r"<= time\(\)", ">= time()"),
     Mutant("beats of removed services", SEEN, r'(or \{__name__=\S+?,svc=~")', r"\1gone|"),
@@ -346,7 +346,9 @@ MUTANTS = (
         UNWATCHED,
         rf" unless on \(svc\) \( {TRUTH} and on \(bus\) ALERTS\{{[^}}]*\}} \)",
     ),
+    _removed("doubt of what was before a long stop", UNWATCHED, r" and timestamp\(\S+?\) >= time\(\) - \d+"),
     _removed("the memory of since when", UNWATCHED, rf"{UNWATCHED} and .*? or on \(svc\) "),
+    _removed("distrust of since when, from before a restart", "HeartbeatUnwatched", r" and on \(svc\) timestamp\(.*$"),
     Mutant("unwatched at once", "HeartbeatUnwatched", "^1m$", "0s", "for"),
     Mutant("unwatched after one warm-up", "HeartbeatUnwatched", r"2 \* max", "1 * max"),
     Mutant(

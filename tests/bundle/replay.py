@@ -63,7 +63,8 @@ def evaluations(world: World) -> range:
 def judged(world: World, *, closed: bool, memory: float = 0.0, attentive: bool = False) -> Verdicts:
     """What the model says of `world` at each evaluation; an attentive one heeds each scrape between them too.
 
-    Services become known every `memory` seconds, after the evaluation; 0: by each, before it.
+    Services become known every `memory` seconds, after the evaluation; 0: by each, before it. Those who were shown by
+    nobody who is believed have to stand in an evaluation before.
     """
     verdicts: Verdicts = {at: {} for at in evaluations(world)}
     for service in world.services:
@@ -74,7 +75,7 @@ def judged(world: World, *, closed: bool, memory: float = 0.0, attentive: bool =
         pending = [iter([*scrapes]) for scrapes in world.scrapes]
         upcoming = [next(each, None) for each in pending]
         watcher.known = not memory
-        shown = False
+        shown, stands, stood = False, [False for _ in world.replicas], False
         for at in verdicts:
             for index, prometheus in enumerate(held):
                 while (scrape := upcoming[index]) is not None and scrape.at <= at:
@@ -83,14 +84,16 @@ def judged(world: World, *, closed: bool, memory: float = 0.0, attentive: bool =
                     if attentive and sighting is not None:
                         watcher.hear(sighting.at, [sighting])
                     shown = shown or sighting is not None and watcher.shown(sighting)
+                    stands[index] = service.name in (scrape.services or {})
                     upcoming[index] = next(pending[index], None)
             sightings = [seen for each in held if (seen := each.holds(at + DAWN)) is not None]
             since = watcher.evaluate(at + DAWN, sightings)
             if since is not None:
                 verdicts[at][service.name] = at + DAWN - since
             if memory and (at + DAWN) % memory == 0:
-                watcher.write_down(shown=shown)
+                watcher.write_down(shown=shown or stood)
                 shown = False
+            stood = stood or any(stands)
     return verdicts
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+from tests.bundle.conftest import FORMS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -242,6 +245,42 @@ def test_a_service_whose_watch_never_outlasts_its_warm_up_is_unwatched(
     line.hold()
 
 
+def back(at: float, column: Callable[[float], float]) -> Callable[[float], float | None]:
+    """A column that a new Prometheus sees from `at` on."""
+    return lambda now: column(now) if now >= at else None
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_who_was_unwatched_before_prometheus_was_down_and_is_watched_since_is_not_unwatched(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=400)
+    since = 'svc:heartbeat_unwatched_since_timestamp_seconds:latched{svc="rss_agg", recorded="before"}'
+    line.add(since, lambda now: 30.0 if 30 <= now <= 60 else None)
+    line.exporter("a", loopback=back(65, alive))
+    line.service("rss_agg", watch=back(65, lambda _: 1.0), seen=back(65, alive))
+    for at in range(65, 400, 5):
+        line.firing(at, "HeartbeatUnwatched")
+    line.hold()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_since_when_a_service_is_unwatched_does_not_go_back_to_before_prometheus_was_down(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=400)
+    since = "svc:heartbeat_unwatched_since_timestamp_seconds:latched"
+    line.add(f'{since}{{svc="rss_agg"}}', lambda now: 30.0 if 30 <= now <= 60 else None)
+    line.exporter("a", loopback=back(200, alive))
+    line.service(
+        "rss_agg",
+        watch=back(200, lambda now: 1.0 if now < 210 else 0.0),
+        seen=back(200, alive),
+    )
+    line.expect(240, since, {f'{since}{{svc="rss_agg"}}': 210.0})
+    line.hold()
+
+
 def test_an_exporter_restart_leaves_nobody_unwatched(timeline: Callable[..., Timeline]) -> None:
     line = timeline(end=400)
     line.exporter(
@@ -377,17 +416,6 @@ def test_a_service_that_no_exporter_ever_showed_drifts(timeline: Callable[..., T
     drifting(line, {"a": "ab" * 32})
     line.service("rss_agg", watch=1, seen=alive)
     line.firing(305, "HeartbeatTruthDrift", "{}")
-    line.hold()
-
-
-def test_a_service_that_is_watched_and_has_no_stamp_drifts(timeline: Callable[..., Timeline]) -> None:
-    """No exporter of ours does that, but a relabelling that drops a family might; there can be no verdict then."""
-    line = timeline(end=600)
-    drifting(line, {"a": "ab" * 32})
-    line.service("rss_agg", watch=1, seen=alive)
-    line.service("vexy_ai", watch=1, seen=lambda _: None, bus="market-redis")
-    line.firing(305, "HeartbeatTruthDrift", "{}")
-    line.missing(600)
     line.hold()
 
 

@@ -378,6 +378,33 @@ def test_a_service_that_was_never_heard_is_silent_since_it_is_watched(
     line.hold()
 
 
+def test_a_service_that_is_watched_and_has_no_stamp_was_never_heard(
+    timeline: Callable[..., Timeline],
+) -> None:
+    line = timeline(end=120)
+    line.add(
+        'heartbeat_watch_start_timestamp_seconds{job="heartbeat", instance="a", svc="rss_agg", bus="system-redis"}',
+        1.0,
+    )
+    line.missing(20)
+    line.missing(25, "rss_agg")
+    line.late(120, "rss_agg", 119)
+    line.hold()
+
+
+def test_a_service_is_missed_by_a_replica_whose_clock_is_hardly_ever_believed(
+    timeline: Callable[..., Timeline],
+) -> None:
+    """It is 6 s ahead, and its own beat, every 10 s, is too new at every other scrape."""
+    line = timeline(end=300)
+    line.exporter("a", loopback=lambda now: now // 10 * 10 + 6)
+    line.service("rss_agg", watch=7, seen=lambda now: max(0.0, min(now, 100.0) // 10 * 10 + 3))
+    line.missing(125)
+    line.missing(135, "rss_agg")
+    line.missing(300, "rss_agg")
+    line.hold()
+
+
 def test_a_clock_that_jumps_ahead_makes_no_newer_beat_of_an_old_one(
     timeline: Callable[..., Timeline],
 ) -> None:
