@@ -151,7 +151,9 @@ def _worst() -> table.Panel:
         " counts from the last beat, as late_sec does.",
         Column("Service", label="svc", url=("Show this service", SERVICE_URL)),
         Column("State", of_the_worst(STATE), words=kit.STATES, width=110),
-        Column("Last seen", of_the_worst(f"1000 * {LAST_SEEN} > 0"), unit=kit.INSTANT, width=160, none="never"),
+        Column(
+            "Last seen", of_the_worst(f"1000 * {LAST_SEEN} > 0"), unit=kit.INSTANT, width=160, none="never"
+        ),
         Column("Late by", of_the_worst(late), unit="s", width=80, decimals=0, steps=((None, kit.RED),)),
         Column("Timeout", of_the_worst(TRUTH), unit="s", width=80),
         Column(

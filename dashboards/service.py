@@ -53,7 +53,9 @@ def service() -> Dashboard:
         kit.lines(
             "Silence",
             "The longest time since the last beat, in each step. Above the timeout it is missing.",
-            kit.query(f"max_over_time((time() - ({LAST_SEEN}{SVC} > 0))[$__interval:])", "since the last beat"),
+            kit.query(
+                f"max_over_time((time() - ({LAST_SEEN}{SVC} > 0))[$__interval:])", "since the last beat"
+            ),
             kit.query(TIMEOUT, "timeout"),
             kit.query(f"max by (svc) (heartbeat_interval_seconds{RAW})", "interval"),
             size=(16, 9),

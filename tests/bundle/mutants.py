@@ -348,12 +348,14 @@ MUTANTS = (
     ),
     _removed("doubt of what was before a long stop", UNWATCHED, r" and timestamp\(\S+?\) >= time\(\) - \d+"),
     _removed("the memory of since when", UNWATCHED, rf"{UNWATCHED} and .*? or on \(svc\) "),
-    _removed("distrust of since when, from before a restart", "HeartbeatUnwatched", r" and on \(svc\) timestamp\(.*$"),
+    _removed(
+        "distrust of since when, from before a restart",
+        "HeartbeatUnwatched",
+        r" and on \(svc\) timestamp\(.*$",
+    ),
     Mutant("unwatched at once", "HeartbeatUnwatched", "^1m$", "0s", "for"),
     Mutant("unwatched after one warm-up", "HeartbeatUnwatched", r"2 \* max", "1 * max"),
-    Mutant(
-        "unwatched though somebody listens", "HeartbeatUnwatched", rf" unless on \(svc\) {WARMED_UP}", ""
-    ),
+    Mutant("unwatched though somebody listens", "HeartbeatUnwatched", rf" unless on \(svc\) {WARMED_UP}", ""),
     Mutant("a bus down for one replica", "HeartbeatBusDown", "^max by", "min by"),
     _removed("doubt of a bus that a replica long gone saw up", "HeartbeatBusDown", r" and timestamp.*?- 60"),
     Mutant("a bus down that is up", "HeartbeatBusDown", "== 0", "== 1"),
