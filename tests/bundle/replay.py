@@ -22,7 +22,7 @@ from unittest import mock
 
 import yaml
 from tests.bundle.model import Prometheus, Promise, Sighting, Watcher
-from tests.bundle.world import BUSES, DAWN, Scrape, Shown, World
+from tests.bundle.world import BUSES, DAWN, Scrape, World
 
 from healer.bundle import Settings, render, shape
 from healer.truth.model import Bus, Monitor, Service, Truth
@@ -83,7 +83,7 @@ def judged(world: World, *, closed: bool, memory: float = 0.0, attentive: bool =
                     prometheus.scraped(scrape.at + DAWN, sighting)
                     if attentive and sighting is not None:
                         watcher.hear(sighting.at, [sighting])
-                    shown = shown or sighting is not None and watcher.shown(sighting)
+                    shown = shown or (sighting is not None and watcher.shown(sighting))
                     stands[index] = service.name in (scrape.services or {})
                     upcoming[index] = next(pending[index], None)
             sightings = [seen for each in held if (seen := each.holds(at + DAWN)) is not None]
