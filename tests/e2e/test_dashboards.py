@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from healer.stack.ports import Ports
     from healer.stack.servers import Servers
 
-ELSEWHERE: set[str] = set()
-"""Names that nothing in this run has a series for."""
+PASSING = {"svc:heartbeat_unwatched_since_timestamp_seconds:latched"}
+"""What is recorded of a service in its warm-up, which may be over before this Prometheus looks for the first time."""
 
 STEP_SECONDS = 5
 RANGE_SECONDS = 60
@@ -146,7 +146,7 @@ async def test_every_query_of_every_panel_has_an_answer(
             while lacking := await without_data(world, session):
                 assert time.monotonic() - begun < PATIENCE_SECONDS, lacking
                 await asyncio.sleep(1)
-            assert named() - await known(world, session) == ELSEWHERE
+            assert named() - await known(world, session) <= PASSING
             (misses,) = [
                 each for each in asked(VALUES) if (each.panel, each.board) == ("Misses", "heartbeats")
             ]
