@@ -49,7 +49,7 @@ class Sighting:
         last_seen: Receipt of the newest beat; 0 for none.
         watch_start: Since when the replica listens to the service without a break; 0 while it does not.
         own_beat: When the replica last heard its own beat on the service's bus; 0 for never.
-        shown: Whether the replica has heard of the service at all.
+        shown: Whether the replica shows the service on that bus at all.
     """
 
     at: float

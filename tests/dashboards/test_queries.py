@@ -64,6 +64,14 @@ def test_the_alerts_that_it_asks_for_exist(query: Asked) -> None:
                 ), matcher.value
 
 
+def test_never_is_not_shown_as_1970() -> None:
+    series = r"svc:heartbeat_last_seen_timestamp_seconds:max"
+    asking = [query.expression for query in ALL if series in query.expression]
+    assert asking
+    for expression in asking:
+        assert re.sub(rf"{series}(\{{[^}}]*\}})? > 0", "", expression).count(series) == 0, expression
+
+
 def test_a_walk_finds_every_selector() -> None:
     found = {
         each.name
